@@ -1,0 +1,55 @@
+/** Message headers: origin and position of every record, links of journals, and marks of time. */
+import type { Mark } from './state/engine.ts'
+import type { Placed } from './position.ts'
+
+/** What every message carries; values as Kafka gives them. */
+export type Headers = Record<string, Buffer | string | (Buffer | string)[] | undefined>
+
+/** @returns the place that a message's headers name, or undefined where it has none. */
+export function placeOf(headers: Headers | undefined): Placed | undefined {
+  const origin = text(headers?.origin)
+  const position = text(headers?.position)
+  if (origin === undefined || position === undefined) return undefined
+  const [before, tip] = [text(headers?.extends), text(headers?.tip)]
+  if (before === undefined || tip === undefined) return { origin, position }
+  return { origin, position, link: { extends: before, tip } }
+}
+
+/** The headers of a record or mark at a place. */
+export function placeHeaders(place: Placed): Headers {
+  const { origin, position, link } = place
+  return link === undefined ? { origin, position } : { origin, position, extends: link.extends, tip: link.tip }
+}
+
+/**
+ * The headers of a mark: `mark` is the time, for chains followed by the block, the finalized block and the word removed.
+ * A mark without a position (a market connector's) can be read twice without harm, since time only moves forward.
+ */
+export function markHeaders(mark: Mark, position: string | undefined): Headers {
+  const parts = [mark.time, ...(mark.block === null ? [] : [mark.block, mark.finalized ?? '-'])]
+  const headers: Headers = { origin: mark.origin, mark: parts.join(' ') + (mark.removed ? ' removed' : '') }
+  return position === undefined ? headers : { ...headers, position }
+}
+
+/** @returns the mark that the headers hold, or undefined where the message is a record. */
+export function markOf(headers: Headers | undefined): Mark | undefined {
+  const value = text(headers?.mark)
+  const origin = text(headers?.origin)
+  if (value === undefined || origin === undefined) return undefined
+  const [time, block, finalized, removed] = value.split(' ')
+  return {
+    origin,
+    time: Number(time),
+    block: block === undefined ? null : Number(block),
+    finalized: finalized === undefined || finalized === '-' ? null : Number(finalized),
+    removed: removed === 'removed',
+  }
+}
+
+/** The name of the step that a redriven dead letter is meant for; other steps pass it over. */
+export const onlyStepOf = (headers: Headers | undefined): string | undefined => text(headers?.['only-step'])
+
+function text(value: Headers[string]): string | undefined {
+  const first = Array.isArray(value) ? value[0] : value
+  return first === undefined ? undefined : first.toString()
+}

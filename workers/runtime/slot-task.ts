@@ -1,0 +1,198 @@
+/**
+ * What a thread does for one slot: reads a packed task, decodes, runs the engine, packs what follows. The test driver and
+ * the threads share it.
+ */
+import type { Processor, Topic } from './definitions.ts'
+import { Decoder, Encoder } from './codec.ts'
+import { PoisonError, oneLine } from './errors.ts'
+import { FrameReader, FrameWriter } from './packing.ts'
+import { Engine, type Change, type Mark, type Outlet } from './state/engine.ts'
+import { PassingEngine } from './state/passing-engine.ts'
+import type { Sourced } from './state/cell.ts'
+
+/** A record that cannot be read or came too late; it goes to the DLQ and the stream goes on. */
+export interface Fault {
+  readonly offset: number
+  readonly reason: 'poison' | 'late'
+  readonly code: string
+  readonly error: string
+}
+
+export interface TaskResult {
+  /** Packed outputs, read by `readOutputs`. */
+  readonly outputs: ArrayBuffer
+  readonly records: number
+  readonly faults: readonly Fault[]
+  /** The step threw: the slot's memory is not to be trusted, the record is poison. Nothing else of the task counts. */
+  readonly crash: Fault | undefined
+  /** Newest event time in the task, -1 where it held no record. */
+  readonly newest: number
+}
+
+/** An output as it goes to Kafka; `partition` is undefined where the key decides and 'all' for marks. */
+export interface Output {
+  readonly topic: number
+  readonly offset: number
+  readonly index: number
+  readonly key: string
+  readonly value: Buffer | null
+  readonly mark: Mark | undefined
+}
+
+export interface SlotOptions {
+  readonly processor: Processor
+  readonly topic: Topic
+  readonly settings: unknown
+  readonly schemaIds: ReadonlyMap<string, number>
+  readonly stored: Iterable<readonly [string, string]>
+}
+
+const none = -1
+
+/** Packs one record of a task. */
+export function packRecord(frames: FrameWriter, offset: number, origin: number, key: Uint8Array, value: Uint8Array): void {
+  frames.number(offset)
+  frames.number(origin)
+  frames.bytes(key)
+  frames.bytes(value)
+}
+
+/** Packs one mark of a task. */
+export function packMark(frames: FrameWriter, offset: number, origin: number, mark: Mark): void {
+  frames.number(offset)
+  frames.number(origin)
+  frames.bytes(null)
+  writeMark(frames, mark)
+}
+
+export class SlotTask implements Outlet {
+  readonly #topic: string
+  readonly #processor: Processor
+  readonly #engine: Engine | PassingEngine
+  readonly #decoder: Decoder<Sourced>
+  readonly #encoder: Encoder
+  readonly #topicIndex: ReadonlyMap<string, number>
+  #frames = new FrameWriter()
+  #offset = 0
+  #index = 0
+
+  constructor({ processor, topic, settings, schemaIds, stored }: SlotOptions) {
+    this.#topic = topic.name
+    this.#processor = processor
+    this.#decoder = new Decoder<Sourced>({ ...topic, key: () => '' })
+    this.#encoder = new Encoder(schemaIds)
+    this.#topicIndex = new Map(processor.outputs.map((output, index) => [output.name, index]))
+    this.#engine =
+      processor.removals === 'passed'
+        ? new PassingEngine(processor, settings, this, stored)
+        : new Engine(processor, settings, this, stored)
+  }
+
+  /** Makes schemas of the registry readable. */
+  learn(schemas: readonly (readonly [id: number, schema: string])[]): void {
+    for (const [id, schema] of schemas) this.#decoder.learn(id, schema)
+  }
+
+  /** @param origins the origins that the packed records name by index */
+  run(task: ArrayBuffer, origins: readonly string[]): TaskResult {
+    this.#frames = new FrameWriter()
+    const faults: Fault[] = []
+    const frames = new FrameReader(task)
+    let [records, newest] = [0, none]
+    while (!frames.done) {
+      const offset = frames.number()
+      const origin = origins[frames.number()] ?? ''
+      const key = frames.bytes()
+      this.#offset = offset
+      this.#index = 0
+      try {
+        if (key === null) {
+          this.#engine.mark(readMark(frames, origin))
+          continue
+        }
+        const value = frames.bytes()
+        const record = this.#decode(value, offset, faults)
+        if (record === undefined) continue
+        records++
+        if (record.ts > newest) newest = record.ts
+        if (this.#engine.record(this.#topic, key.toString(), origin, record))
+          faults.push({ offset, reason: 'late', code: 'late', error: `${this.#processor.name}: its window was closed` })
+      } catch (error) {
+        const crash: Fault = { offset, reason: 'poison', code: 'unprocessable', error: oneLine(error) }
+        return { outputs: new ArrayBuffer(0), records: 0, faults, crash, newest: none }
+      }
+    }
+    return { outputs: this.#frames.finish(), records, faults, crash: undefined, newest }
+  }
+
+  /** @returns what changed since the last call. */
+  changes(): Change[] {
+    return this.#engine.changes()
+  }
+
+  publish(topic: Topic, record: object): void {
+    const frames = this.#frames
+    const value = this.#encoder.encode(topic, record)
+    frames.number(this.#topicIndex.get(topic.name) ?? none)
+    frames.number(this.#offset)
+    frames.number(this.#index++)
+    frames.text(topic.key(record))
+    frames.bytes(value)
+  }
+
+  mark(mark: Mark): void {
+    const frames = this.#frames
+    const index = this.#index++
+    for (const topic of this.#topicIndex.values()) {
+      frames.number(topic)
+      frames.number(this.#offset)
+      frames.number(index)
+      frames.text('')
+      frames.bytes(null)
+      writeMark(frames, mark)
+    }
+  }
+
+  #decode(value: Buffer | null, offset: number, faults: Fault[]): Sourced | undefined {
+    try {
+      if (value === null) throw new PoisonError('undecodable', 'the message has no value and is no mark')
+      return this.#decoder.decode(value)
+    } catch (error) {
+      const code = error instanceof PoisonError ? error.code : 'undecodable'
+      faults.push({ offset, reason: 'poison', code, error: oneLine(error) })
+      return undefined
+    }
+  }
+}
+
+/** Reads the outputs of a task in the order in which they were emitted. */
+export function* readOutputs(packed: ArrayBuffer): Generator<Output> {
+  const frames = new FrameReader(packed)
+  while (!frames.done) {
+    const topic = frames.number()
+    const offset = frames.number()
+    const index = frames.number()
+    const key = frames.text()
+    const value = frames.bytes()
+    const mark = value === null ? readMark(frames, '') : undefined
+    yield { topic, offset, index, key, value, mark }
+  }
+}
+
+function writeMark(frames: FrameWriter, mark: Mark): void {
+  frames.number(mark.time)
+  frames.number(mark.block ?? none)
+  frames.number(mark.finalized ?? none)
+  frames.number(mark.removed ? 1 : 0)
+}
+
+function readMark(frames: FrameReader, origin: string): Mark {
+  const [time, block, finalized, removed] = [frames.number(), frames.number(), frames.number(), frames.number()]
+  return {
+    origin,
+    time,
+    block: block === none ? null : block,
+    finalized: finalized === none ? null : finalized,
+    removed: removed === 1,
+  }
+}

@@ -1,0 +1,108 @@
+/** The entry of a worker thread: holds the slots that live here and runs their tasks. */
+import { move, transferableSymbol, valueSymbol } from 'piscina'
+import type { Processor, Topic } from './definitions.ts'
+import { FatalError } from './errors.ts'
+import type { Change } from './state/engine.ts'
+import { SlotTask, type TaskResult } from './slot-task.ts'
+
+/** Makes a slot live in this thread. */
+export interface OpenRequest {
+  readonly op: 'open'
+  readonly slot: string
+  readonly module: string
+  readonly step: string
+  readonly topic: string
+  readonly settings: unknown
+  readonly schemaIds: ReadonlyMap<string, number>
+  readonly stored: readonly (readonly [string, string])[]
+}
+
+/** Runs a packed task; with `checkpoint` the answer holds what has changed. */
+export interface RunRequest {
+  readonly op: 'run'
+  readonly slot: string
+  readonly task: ArrayBuffer
+  readonly origins: readonly string[]
+  readonly schemas: readonly (readonly [number, string])[]
+}
+
+export interface ChangesRequest {
+  readonly op: 'changes'
+  readonly slot: string
+}
+
+export interface CloseRequest {
+  readonly op: 'close'
+  readonly slot: string
+}
+
+export type ThreadRequest = OpenRequest | RunRequest | ChangesRequest | CloseRequest
+export type RunAnswer = TaskResult & { readonly runMs: number }
+export type ThreadAnswer = RunAnswer | readonly Change[] | undefined | Transferred
+type Transferred = ReturnType<typeof move>
+
+const slots = new Map<string, SlotTask>()
+
+/** Called by piscina with each request of the host; in order, since a slot always lives in one thread. */
+export default async function handle(request: ThreadRequest): Promise<ThreadAnswer> {
+  switch (request.op) {
+    case 'open':
+      slots.set(request.slot, await open(request))
+      return undefined
+    case 'run':
+      return run(request)
+    case 'changes':
+      return slotOf(request.slot).changes()
+    case 'close':
+      slots.delete(request.slot)
+      return undefined
+  }
+}
+
+async function open({ module, step, topic: name, settings, schemaIds, stored }: OpenRequest): Promise<SlotTask> {
+  const processor = await importProcessor(module, step)
+  const topic: Topic | undefined = processor.inputs.find((input) => input.name === name)
+  if (topic === undefined) throw new FatalError('topology', `${step} does not read ${name}`)
+  return new SlotTask({ processor, topic, settings, schemaIds, stored })
+}
+
+function run({ slot, task, origins, schemas }: RunRequest): Transferred {
+  const started = performance.now()
+  const target = slotOf(slot)
+  target.learn(schemas)
+  const result = target.run(task, origins)
+  return move(new Moved({ ...result, runMs: performance.now() - started }))
+}
+
+/** Tells piscina to transfer the outputs of an answer instead of cloning them. */
+class Moved {
+  readonly #answer: RunAnswer
+
+  constructor(answer: RunAnswer) {
+    this.#answer = answer
+  }
+
+  get [transferableSymbol](): object {
+    return this.#answer.outputs
+  }
+
+  get [valueSymbol](): object {
+    return this.#answer
+  }
+}
+
+function slotOf(name: string): SlotTask {
+  const slot = slots.get(name)
+  if (slot === undefined) throw new FatalError('state', `no slot ${name} lives in this thread`)
+  return slot
+}
+
+/** @returns the processor called `step` among the exports of its file. */
+async function importProcessor(module: string, step: string): Promise<Processor> {
+  const exports: Record<string, unknown> = await import(module)
+  for (const value of Object.values(exports)) if (isProcessor(value) && value.name === step) return value
+  throw new FatalError('topology', `${module} exports no processor called ${step}`)
+}
+
+const isProcessor = (value: unknown): value is Processor =>
+  typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'processor'
