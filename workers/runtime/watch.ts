@@ -5,15 +5,21 @@ const address = z
   .string()
   .regex(/^0x[0-9a-fA-F]{40}$/, 'expected an address: 0x and 40 hex digits')
   .transform((text) => text.toLowerCase())
-const units = { ms: 1_000, s: 1_000_000, m: 60_000_000, h: 3_600_000_000, d: 86_400_000_000 } as const
+const units: Readonly<Record<string, number>> = {
+  ms: 1_000,
+  s: 1_000_000,
+  m: 60_000_000,
+  h: 3_600_000_000,
+  d: 86_400_000_000,
+}
 
 /** A length of time as people write it (`500ms`, `30s`, `10m`, `4h`, `7d`), in microseconds. */
 export const duration = z
   .string()
   .regex(/^\d+(ms|s|m|h|d)$/, 'expected a length of time such as 30s, 10m or 4h')
   .transform((text) => {
-    const [, amount = '0', unit = 's'] = /^(\d+)(ms|s|m|h|d)$/.exec(text) ?? []
-    return Number(amount) * (unit in units ? units[unit as keyof typeof units] : units.s)
+    const [, amount, unit = ''] = /^(\d+)(ms|s|m|h|d)$/.exec(text) ?? []
+    return Number(amount) * (units[unit] ?? NaN)
   })
 const symbol = z.string().regex(/^[A-Z0-9]+-[A-Z0-9]+$/, 'expected BASE-QUOTE in capitals, such as BTC-USDT')
 const name = z.string().regex(/^[a-z0-9][a-z0-9-]*$/, 'expected a name of lower-case letters, digits and dashes')
@@ -40,7 +46,11 @@ const Chain = z.strictObject({
   /** How many blocks behind the head a block is final; the chain's `finalized` tag is used where it is further. */
   finalityDepth: z.int().min(1).max(128),
   blockTime: duration,
-  native: z.strictObject({ symbol: z.string(), decimals: z.int().default(18), priceUsd: z.number().positive() }),
+  native: z.strictObject({
+    symbol: z.string(),
+    decimals: z.int().min(0).max(36).default(18),
+    priceUsd: z.number().positive(),
+  }),
   tokens: z.array(Token).default([]),
   wallets: z.array(Wallet).default([]),
   /** Contracts whose every log is published to chain.logs.v1. */
@@ -57,9 +67,7 @@ const Venue = z.strictObject({
 
 const fraction = z.number().positive().max(1)
 const Detection = z.strictObject({
-  priceShock: z
-    .strictObject({ move: fraction.default(0.05), within: duration.default(10_000_000) })
-    .prefault({}),
+  priceShock: z.strictObject({ move: fraction.default(0.05), within: duration.default(10_000_000) }).prefault({}),
   whaleTransfer: z.strictObject({ minUsd: z.number().positive().default(1_000_000) }).prefault({}),
   washRing: z
     .strictObject({
@@ -84,12 +92,15 @@ const Detection = z.strictObject({
     .prefault({}),
 })
 
-const Condition = z.union([
-  z.strictObject({ field: z.string(), is: z.union([z.string(), z.number(), z.boolean()]) }),
-  z.strictObject({ field: z.string(), in: z.array(z.union([z.string(), z.number()])).min(1) }),
-  z.strictObject({ field: z.string(), atLeast: z.number() }),
-  z.strictObject({ field: z.string(), atMost: z.number() }),
-])
+const Condition = z.union(
+  [
+    z.strictObject({ field: z.string(), is: z.union([z.string(), z.number(), z.boolean()]) }),
+    z.strictObject({ field: z.string(), in: z.array(z.union([z.string(), z.number()])).min(1) }),
+    z.strictObject({ field: z.string(), atLeast: z.number() }),
+    z.strictObject({ field: z.string(), atMost: z.number() }),
+  ],
+  { error: 'expected field and one of is, in, atLeast, atMost' },
+)
 
 const Rule = z.strictObject({
   name,
@@ -106,21 +117,41 @@ const Rule = z.strictObject({
   channels: z.array(name).min(1),
 })
 
-const Channel = z.discriminatedUnion('kind', [
-  z.strictObject({
-    kind: z.literal('webhook'),
-    url: z.url(),
-    /** Environment variable (or NAME_FILE) that holds the signing secret, whsec_ and base64. */
-    secretFrom: z.string(),
-  }),
-  z.strictObject({
-    kind: z.literal('telegram'),
-    chatId: z.string(),
-    /** Environment variable (or NAME_FILE) that holds the bot's token. */
-    tokenFrom: z.string(),
-    baseUrl: z.url().default('https://api.telegram.org'),
-  }),
-])
+const variable = z.string().regex(/^[A-Z][A-Z0-9_]*$/, 'expected the name of an environment variable')
+const httpUrl = z.url({ protocol: /^https?$/, error: 'expected a URL of http or https' })
+
+const Channel = z.discriminatedUnion(
+  'kind',
+  [
+    z.strictObject({
+      kind: z.literal('webhook'),
+      url: httpUrl,
+      /** Environment variable (or NAME_FILE) that holds the signing secret, whsec_ and base64. */
+      secretFrom: variable,
+    }),
+    z.strictObject({
+      kind: z.literal('telegram'),
+      /** YAML reads -1001234567890 as a number. */
+      chatId: z.union([z.string(), z.int().transform(String)], { error: 'expected a chat id' }),
+      /** Environment variable (or NAME_FILE) that holds the bot's token. */
+      tokenFrom: variable,
+      baseUrl: httpUrl.default('https://api.telegram.org'),
+    }),
+  ],
+  { error: 'expected webhook or telegram' },
+)
+
+/** As much of the file as its cross-references need, so that they are checked beside other faults. */
+const References = z.object({
+  chains: z.array(z.object({ chainId: z.unknown(), name: z.unknown() }).partial().catch({})),
+  alerts: z.array(
+    z
+      .object({ name: z.unknown(), channels: z.array(z.unknown()) })
+      .partial()
+      .catch({}),
+  ),
+  channels: z.record(z.string(), z.unknown()),
+})
 
 export const WatchSchema = z
   .strictObject({
@@ -130,16 +161,32 @@ export const WatchSchema = z
     alerts: z.array(Rule).default([]),
     channels: z.record(name, Channel).default({}),
   })
-  .superRefine((watch, issues) => {
-    watch.alerts.forEach((rule, index) => {
-      rule.channels.forEach((channel, place) => {
-        if (!(channel in watch.channels)) {
-          const message = `no channel is called ${channel}; there are: ${Object.keys(watch.channels).join(', ') || 'none'}`
-          issues.addIssue({ code: 'custom', path: ['alerts', index, 'channels', place], message })
-        }
-      })
+  .superRefine(checkReferences, { when: ({ value }) => References.safeParse(value).success })
+
+function checkReferences(watch: unknown, issues: z.RefinementCtx): void {
+  const { chains, alerts, channels } = References.parse(watch)
+  const fault = (path: PropertyKey[], message: string) => issues.addIssue({ code: 'custom', path, message })
+  const unique = (list: string, key: string, values: readonly unknown[]) =>
+    values.forEach((value, index) => {
+      const first = values.indexOf(value)
+      if (value === undefined || first === index) return
+      fault([list, index, key], `${JSON.stringify(value)} stands in ${list}[${first}] already`)
+    })
+  const chainIds = chains.map((chain) => chain.chainId)
+  const chainNames = chains.map((chain) => chain.name)
+  const ruleNames = alerts.map((rule) => rule.name)
+  unique('chains', 'chainId', chainIds)
+  unique('chains', 'name', chainNames)
+  unique('alerts', 'name', ruleNames)
+  const known = Object.keys(channels)
+  alerts.forEach((rule, index) => {
+    rule.channels?.forEach((channel, place) => {
+      if (typeof channel !== 'string' || known.includes(channel)) return
+      const message = `no channel is called ${channel}; there are: ${known.join(', ') || 'none'}`
+      fault(['alerts', index, 'channels', place], message)
     })
   })
+}
 
 /** The checked watch file; lengths of time in microseconds, addresses in lower case. */
 export type Watch = z.output<typeof WatchSchema>

@@ -28,7 +28,10 @@ const sumTransfers = defineProcessor<ChainTransfer, Sum>({
     at.wakeAt(transfer.ts)
   },
   onTime(time, state, emit, at) {
-    emit(topics.patternsMatches, match(`closed:${at.key}:${time}`, at.key, time, { count: String(state.blocks.length) }))
+    emit(
+      topics.patternsMatches,
+      match(`closed:${at.key}:${time}`, at.key, time, { count: String(state.blocks.length) }),
+    )
     state.blocks = []
   },
 })
@@ -81,7 +84,8 @@ class ChainFeed {
   remove(): void {
     const block = this.blocks.pop()
     if (block === undefined) return
-    for (const [index, transfer] of [...block.transfers.entries()].toReversed()) this.#send(block, index, transfer, true)
+    for (const [index, transfer] of [...block.transfers.entries()].toReversed())
+      this.#send(block, index, transfer, true)
     const time = (block.number - 1) * second
     this.#mark({ time, block: block.number - 1, finalized: this.#finalized(block), removed: true })
   }
@@ -155,7 +159,9 @@ describe('retraction', () => {
     feed.add({ number: 2, hash: 'b', transfers: [{ token: 'x', amount: 7 }] })
     feed.remove()
     feed.add({ number: 2, hash: 'c', transfers: [{ token: 'x', amount: 1 }] })
-    expect(feed.published.map(({ id, removed, revision, facts }) => [id, removed, revision, facts.total ?? facts.count])).toEqual([
+    expect(
+      feed.published.map(({ id, removed, revision, facts }) => [id, removed, revision, facts.total ?? facts.count]),
+    ).toEqual([
       ['sum:a:0', false, 0, '5'],
       ['closed:x:1000000', false, 0, '1'],
       ['sum:b:0', false, 0, '12'],
@@ -173,7 +179,9 @@ describe('retraction', () => {
     feed.add(block)
     feed.remove()
     feed.add(block)
-    expect(feed.published.filter(({ id }) => id === 'sum:a:0').map(({ removed, revision }) => [removed, revision])).toEqual([
+    expect(
+      feed.published.filter(({ id }) => id === 'sum:a:0').map(({ removed, revision }) => [removed, revision]),
+    ).toEqual([
       [false, 0],
       [true, 0],
       [false, 1],

@@ -1,0 +1,79 @@
+/** Dead letters: what could not be read, processed or written goes to dlq.v1, whole. */
+import type { KafkaMessage } from 'kafkajs'
+import { topics } from '../../schemas/topics.ts'
+import type { DeadLetter } from '../../schemas/types.ts'
+import { Encoder, schemaIdOf } from './codec.ts'
+import type { Context, Topic } from './definitions.ts'
+import { placeHeaders, placeOf, type Headers } from './headers.ts'
+import { Partitioner, type Names } from './kafka/client.ts'
+import type { Accumulator } from './kafka/accumulator.ts'
+import { emissionPosition } from './position.ts'
+
+export type DeadReason = 'poison' | 'late' | 'rejected'
+
+export interface Dead {
+  readonly reason: DeadReason
+  readonly code: string
+  readonly error: string
+}
+
+/** Writes the dead letters of one step; the caller awaits the accumulator before it goes on. */
+export class DeadLetters {
+  readonly #context: Context
+  readonly #step: string
+  readonly #accumulator: Accumulator
+  readonly #encoder: Encoder
+  readonly #partitioner = new Partitioner(topics.deadLetters)
+  readonly #topic: string
+
+  constructor(context: Context, names: Names, step: string, accumulator: Accumulator, schemaIds: ReadonlyMap<string, number>) {
+    this.#context = context
+    this.#step = step
+    this.#accumulator = accumulator
+    this.#encoder = new Encoder(schemaIds)
+    this.#topic = names.topic(topics.deadLetters)
+  }
+
+  /** Queues a message; the same message gives the same letter, so that a repetition is dropped by its position. */
+  add(topic: Topic, partition: number, message: KafkaMessage, { reason, code, error }: Dead): void {
+    const { metrics, log } = this.#context
+    const offset = Number(message.offset)
+    const place = placeOf(message.headers)
+    const letter: DeadLetter = {
+      id: `${this.#step}:${topic.name}:${partition}:${offset}:${reason}`,
+      ts: Number(message.timestamp) * 1_000,
+      step: this.#step,
+      reason,
+      code,
+      error,
+      topic: topic.name,
+      partition,
+      offset,
+      origin: place?.origin ?? null,
+      position: place?.position ?? null,
+      schemaId: (message.value === null ? undefined : schemaIdOf(message.value)) ?? null,
+      key: message.key,
+      value: message.value,
+      headers: bytesOf(message.headers),
+    }
+    const key = topics.deadLetters.key(letter)
+    const headers = placeHeaders({ origin: `${this.#step}:${key}`, position: emissionPosition(0, offset, 0) })
+    const value = this.#encoder.encode(topics.deadLetters, letter)
+    this.#accumulator.append(this.#topic, this.#partitioner.of(key), { key, value, headers }, true)
+    metrics.deadLetters.inc({ step: this.#step, reason })
+    if (reason === 'late') metrics.late.inc({ step: this.#step, topic: topic.name })
+    else {
+      metrics.errors.inc({ step: this.#step, class: 'poison' })
+      log.error({ topic: topic.name, partition, offset, reason, code, error }, 'record went to dlq.v1')
+    }
+  }
+}
+
+function bytesOf(headers: Headers | undefined): Record<string, Buffer> {
+  const bytes: Record<string, Buffer> = {}
+  for (const [name, value] of Object.entries(headers ?? {})) {
+    const first = Array.isArray(value) ? value[0] : value
+    if (first !== undefined) bytes[name] = typeof first === 'string' ? Buffer.from(first) : first
+  }
+  return bytes
+}

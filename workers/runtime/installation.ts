@@ -1,0 +1,105 @@
+/** What all steps of a process share: clients of the servers, the thread host, health; each made once, when first needed. */
+import type { Admin, Kafka, Producer } from 'kafkajs'
+import { connectDatabase, type Database } from './database.ts'
+import type { Context } from './definitions.ts'
+import { RetryableError, classify, oneLine } from './errors.ts'
+import type { Health } from './health.ts'
+import { createKafka, createNames, type Names } from './kafka/client.ts'
+import { Registry } from './kafka/registry.ts'
+import type { Shutdown } from './shutdown.ts'
+import { RedisStore } from './state/redis-store.ts'
+import { Threads } from './threads.ts'
+
+export class Installation {
+  readonly context: Context
+  readonly names: Names
+  readonly kafka: Kafka
+  readonly registry: Registry
+  readonly health: Health
+  readonly #shutdown: Shutdown
+  #admin: Promise<Admin> | undefined
+  #producer: Promise<Producer> | undefined
+  #store: Promise<RedisStore> | undefined
+  #database: Promise<Database> | undefined
+  #threads: Threads | undefined
+
+  constructor(context: Context, health: Health, shutdown: Shutdown) {
+    this.context = context
+    this.health = health
+    this.#shutdown = shutdown
+    this.names = createNames(context.config.namespace)
+    this.kafka = createKafka(context.config, context.log)
+    this.registry = new Registry(context.config, this.names)
+  }
+
+  fatal(error: unknown): void {
+    this.context.metrics.errors.inc({ step: 'process', class: 'fatal' })
+    this.#shutdown.fatal(error)
+  }
+
+  admin(): Promise<Admin> {
+    this.#admin ??= this.#connected('Kafka admin', this.kafka.admin(), this.#brokers())
+    return this.#admin
+  }
+
+  producer(): Promise<Producer> {
+    // The accumulator names partitions itself and tries again itself.
+    const create = () => this.kafka.producer({ allowAutoTopicCreation: false, retry: { initialRetryTime: 50, maxRetryTime: 1_000, retries: 3 } })
+    this.#producer ??= this.#connected('Kafka producer', create(), this.#brokers())
+    return this.#producer
+  }
+
+  store(): Promise<RedisStore> {
+    this.#store ??= this.#released('Redis', async () => {
+      const { config, log } = this.context
+      const store = await RedisStore.connect(config, (error) => log.debug({ error }, 'redis'))
+      return { value: store, release: () => store.close() }
+    })
+    return this.#store
+  }
+
+  database(): Promise<Database> {
+    this.#database ??= this.#released('database', async () => {
+      const { databaseUrl: url, databaseCaFile: caFile, databasePool: connections } = this.context.config
+      const database = await connectDatabase({ url, caFile, connections })
+      return { value: database, release: () => database.close() }
+    })
+    return this.#database
+  }
+
+  threads(): Threads {
+    if (this.#threads === undefined) {
+      const threads = new Threads(this.context.config.threads, (error) => this.fatal(error))
+      this.#threads = threads
+      this.#shutdown.onStop('threads', () => threads.destroy())
+    }
+    return this.#threads
+  }
+
+  /** Has `release` called when the process ends, before the clients made so far are closed. */
+  onStop(name: string, release: () => Promise<void> | void): void {
+    this.#shutdown.onStop(name, release)
+  }
+
+  #brokers(): string {
+    return `KAFKA_BROKERS ${this.context.config.kafkaBrokers.join(',')}`
+  }
+
+  async #connected<T extends { connect(): Promise<void>; disconnect(): Promise<void> }>(name: string, client: T, where: string): Promise<T> {
+    return this.#released(name, async () => {
+      try {
+        await client.connect()
+      } catch (cause) {
+        if (classify(cause) === 'fatal') throw cause
+        throw new RetryableError('unavailable', `Connecting to ${where}`, { cause })
+      }
+      return { value: client, release: () => client.disconnect() }
+    })
+  }
+
+  async #released<T>(name: string, make: () => Promise<{ value: T; release: () => Promise<void> }>): Promise<T> {
+    const { value, release } = await make()
+    this.#shutdown.onStop(name, () => release().catch((error: unknown) => this.context.log.debug({ error: oneLine(error) }, name)))
+    return value
+  }
+}

@@ -1,0 +1,55 @@
+/** The queue of one slot between fetch and work: messages in order, what is new by the position rule, and their bytes. */
+import type { KafkaMessage } from 'kafkajs'
+import { onlyStepOf, placeOf } from './headers.ts'
+import { Positions } from './position.ts'
+
+/** Memory that a queued message costs besides its value. */
+const overhead = 300
+
+export class Intake {
+  readonly #step: string
+  #messages: KafkaMessage[] = []
+  #bytes = 0
+  positions = new Positions()
+
+  constructor(step: string) {
+    this.#step = step
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  get length(): number {
+    return this.#messages.length
+  }
+
+  /** Empties the queue and goes on with stored positions. */
+  reset(stored: readonly (readonly [string, string])[]): void {
+    this.#messages = []
+    this.#bytes = 0
+    this.positions = new Positions(stored)
+  }
+
+  add(messages: readonly KafkaMessage[]): void {
+    for (const message of messages) {
+      this.#messages.push(message)
+      this.#bytes += (message.value?.length ?? 0) + overhead
+    }
+  }
+
+  /** @returns up to `limit` messages, taken out. */
+  take(limit: number): KafkaMessage[] {
+    const taken = this.#messages.splice(0, limit)
+    for (const message of taken) this.#bytes -= (message.value?.length ?? 0) + overhead
+    return taken
+  }
+
+  /** @returns whether a message is new and meant for this step; then it counts as accepted. */
+  accepts(message: KafkaMessage): boolean {
+    const place = placeOf(message.headers)
+    if (place !== undefined && !this.positions.accept(place)) return false
+    const only = onlyStepOf(message.headers)
+    return only === undefined || only === this.#step
+  }
+}

@@ -1,0 +1,126 @@
+/** The only place that creates Kafka clients: security, logging, names with their namespace, and what kafkajs needs mended. */
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { Kafka, Partitioners, logLevel, type KafkaConfig, type SASLOptions } from 'kafkajs'
+import type { Logger } from 'pino'
+import type { Config } from '../config.ts'
+import type { Topic } from '../definitions.ts'
+
+/** How often a connection that is throttled looks whether it may go on; without a bound kafkajs looks each millisecond for ever. */
+const throttleCheckMs = 50
+
+interface RequestQueue {
+  throttledUntil: number
+  throttleCheckTimeoutId: NodeJS.Timeout | null
+  readonly pending: readonly unknown[]
+  checkPendingRequests(): void
+}
+
+/**
+ * Bounds the 1 ms timer that each idle connection of kafkajs 2.2.4 runs (kafkajs issue 1751), which costs some 4 % of a
+ * core a connection: a check is due only where something waits or the broker asked for a pause.
+ */
+function boundTimers(): void {
+  const queue: unknown = createRequire(import.meta.url)('kafkajs/src/network/requestQueue')
+  if (typeof queue !== 'function') throw new Error('kafkajs has changed: src/network/requestQueue is no class')
+  Object.defineProperty(queue.prototype, 'scheduleCheckPendingRequests', {
+    value: function scheduleCheckPendingRequests(this: RequestQueue) {
+      if (this.throttleCheckTimeoutId !== null || this.pending.length === 0) return
+      const wait = Math.max(this.throttledUntil - Date.now(), throttleCheckMs)
+      this.throttleCheckTimeoutId = setTimeout(() => {
+        this.throttleCheckTimeoutId = null
+        this.checkPendingRequests()
+      }, wait)
+    },
+  })
+}
+boundTimers()
+
+/** @returns a client; connections are made when a producer, consumer or admin is. */
+export function createKafka(config: Config, log: Logger): Kafka {
+  return new Kafka({
+    clientId: 'crypto-intel',
+    brokers: [...config.kafkaBrokers],
+    connectionTimeout: 3_000,
+    requestTimeout: 30_000,
+    retry: { initialRetryTime: 100, maxRetryTime: 5_000, retries: 8 },
+    ...security(config),
+    logLevel: logLevel.WARN,
+    // What kafkajs calls an error it mostly mends by itself; our own code says when a person should act.
+    logCreator:
+      () =>
+      ({ level, log: { message, ...rest } }) => {
+        const { error, groupId, broker } = rest
+        if (level <= logLevel.ERROR) log.warn({ kafka: message, error, groupId, broker }, 'kafka client')
+        else log.debug({ kafka: message, error, groupId, broker }, 'kafka client')
+      },
+  })
+}
+
+function security(config: Config): Pick<KafkaConfig, 'ssl' | 'sasl'> {
+  const { kafkaSaslMechanism: mechanism, kafkaSaslUsername: username = '', kafkaSaslPassword: password = '' } = config
+  const sasl: SASLOptions | undefined = mechanism === undefined ? undefined : saslOptions(mechanism, username, password)
+  const ca = config.kafkaCaFile === undefined ? undefined : [readFileSync(config.kafkaCaFile, 'utf8')]
+  const ssl = config.kafkaTls ? { ssl: ca === undefined ? true : { ca } } : {}
+  return sasl === undefined ? ssl : { ...ssl, sasl }
+}
+
+function saslOptions(mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512', username: string, password: string): SASLOptions {
+  switch (mechanism) {
+    case 'plain':
+      return { mechanism, username, password }
+    case 'scram-sha-256':
+      return { mechanism, username, password }
+    case 'scram-sha-512':
+      return { mechanism, username, password }
+  }
+}
+
+/** Names as the servers know them: installations that share servers differ by their namespace. */
+export interface Names {
+  topic(topic: Topic | string): string
+  group(step: string): string
+  subject(topic: Topic): string
+}
+
+export function createNames(namespace: string): Names {
+  const prefix = namespace === '' ? '' : `${namespace}.`
+  const topic = (name: Topic | string): string => prefix + (typeof name === 'string' ? name : name.name)
+  return {
+    topic,
+    group: (step) => `${prefix}crypto-intel.${step}`,
+    // TopicNameStrategy
+    subject: (name) => `${topic(name)}-value`,
+  }
+}
+
+const partitioner = Partitioners.DefaultPartitioner()
+const cachedKeys = 50_000
+
+/** Partition of a key, as every Kafka client computes it (murmur2); remembers recent keys. */
+export class Partitioner {
+  readonly #topic: string
+  readonly #metadata
+  #known = new Map<string, number>()
+
+  constructor(topic: Topic) {
+    this.#topic = topic.name
+    this.#metadata = Array.from({ length: topic.partitions }, (_, partitionId) => ({
+      partitionErrorCode: 0,
+      partitionId,
+      leader: 0,
+      replicas: [],
+      isr: [],
+    }))
+  }
+
+  of(key: string): number {
+    let partition = this.#known.get(key)
+    if (partition === undefined) {
+      partition = partitioner({ topic: this.#topic, partitionMetadata: this.#metadata, message: { key, value: null } })
+      if (this.#known.size >= cachedKeys) this.#known = new Map()
+      this.#known.set(key, partition)
+    }
+    return partition
+  }
+}

@@ -1,0 +1,85 @@
+/** The schema registry: maps ids to schemas and our topics to ids, once each. */
+import { COMPATIBILITY, SchemaRegistry, SchemaType } from '@kafkajs/confluent-schema-registry'
+import { schemaText } from '../codec.ts'
+import type { Config } from '../config.ts'
+import type { Topic } from '../definitions.ts'
+import { FatalError, RetryableError, classify } from '../errors.ts'
+import type { Names } from './client.ts'
+
+export class Registry {
+  readonly #client: SchemaRegistry
+  readonly #names: Names
+  readonly #schemas = new Map<number, Promise<string | undefined>>()
+  readonly #host: string
+
+  constructor(config: Config, names: Names) {
+    const url = new URL(config.schemaRegistryUrl)
+    const auth = url.username === '' ? {} : { auth: { username: url.username, password: decodeURIComponent(url.password) } }
+    this.#host = url.host
+    url.username = ''
+    url.password = ''
+    this.#client = new SchemaRegistry({ host: url.href.replace(/\/$/, ''), clientId: 'crypto-intel', retry: { retries: 3 }, ...auth })
+    this.#names = names
+  }
+
+  /**
+   * Registers the schema of a topic, which changes nothing where it is registered already.
+   * @returns its id
+   * @throws FatalError where it breaks compatibility, RetryableError where the registry does not answer
+   */
+  async register(topic: Topic): Promise<number> {
+    const subject = this.#names.subject(topic)
+    try {
+      const schema = { type: SchemaType.AVRO, schema: schemaText(topic.name) } as const
+      const { id } = await this.#client.register(schema, { subject, compatibility: COMPATIBILITY.FULL_TRANSITIVE })
+      return id
+    } catch (cause) {
+      throw this.#explained(cause, `Registering schemas/${topic.name}.avsc as ${subject}`)
+    }
+  }
+
+  /** @returns ids by topic name. */
+  async registerAll(topics: Iterable<Topic>): Promise<Map<string, number>> {
+    const ids = new Map<string, number>()
+    for (const topic of topics) ids.set(topic.name, await this.register(topic))
+    return ids
+  }
+
+  /** @returns the schema that the id stands for, or undefined where the registry does not know it. */
+  async schema(id: number): Promise<string | undefined> {
+    let known = this.#schemas.get(id)
+    if (known === undefined) {
+      known = this.#fetch(id)
+      this.#schemas.set(id, known)
+      known.catch(() => this.#schemas.delete(id))
+    }
+    return known
+  }
+
+  async #fetch(id: number): Promise<string | undefined> {
+    try {
+      const schema = await this.#client.getSchema(id)
+      return 'schema' in schema && typeof schema.schema === 'function' ? JSON.stringify(schema.schema({ exportAttrs: true })) : undefined
+    } catch (cause) {
+      if (statusOf(cause) === 404) return undefined
+      throw this.#explained(cause, `Reading schema ${id}`)
+    }
+  }
+
+  #explained(cause: unknown, doing: string): Error {
+    const status = statusOf(cause)
+    if (status === 409 || (cause instanceof Error && cause.name.includes('Compatibility'))) {
+      const hint = 'give a new field a default, or make a new version of the topic'
+      return new FatalError('schema', `${doing}: it breaks compatibility with an earlier version`, { cause, hint })
+    }
+    if (status === undefined ? classify(cause) !== 'poison' : status >= 500)
+      return new RetryableError('unavailable', `${doing}: the schema registry at ${this.#host} does not answer`, { cause })
+    return new FatalError('schema', doing, { cause })
+  }
+}
+
+function statusOf(error: unknown): number | undefined {
+  return typeof error === 'object' && error !== null && 'status' in error && typeof error.status === 'number'
+    ? error.status
+    : undefined
+}

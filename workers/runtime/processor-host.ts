@@ -1,0 +1,85 @@
+/** Runs a processor: its group, its slots, its producer side, its metrics. */
+import type { Context, Processor, Topic } from './definitions.ts'
+import { DeadLetters } from './dead-letters.ts'
+import { oneLine } from './errors.ts'
+import { forStep } from './context.ts'
+import type { Installation } from './installation.ts'
+import { Accumulator } from './kafka/accumulator.ts'
+import { Partitioner } from './kafka/client.ts'
+import { Group } from './kafka/group.ts'
+import type { Registry } from './kafka/registry.ts'
+import { ProcessorSlot } from './processor-slot.ts'
+import type { RedisStore } from './state/redis-store.ts'
+import type { Threads } from './threads.ts'
+import { createAccumulator, registerSchemas, reportGroup } from './step-support.ts'
+
+export interface OutputTopic {
+  readonly topic: Topic
+  /** As the servers call it. */
+  readonly name: string
+  readonly partitioner: Partitioner
+}
+
+/** What the slots of one processor share. */
+export interface ProcessorShared {
+  readonly context: Context
+  readonly store: RedisStore
+  readonly threads: Threads
+  readonly registry: Registry
+  readonly accumulator: Accumulator
+  readonly deadLetters: DeadLetters
+  readonly outputs: readonly OutputTopic[]
+  readonly schemaIds: ReadonlyMap<string, number>
+  readonly settings: unknown
+  retried(error: unknown): void
+}
+
+/** Starts the processor in this process; it ends with the installation. */
+export async function startProcessor(step: Processor, installation: Installation): Promise<void> {
+  const context = forStep(installation.context, step.name)
+  const { names, registry } = installation
+  const schemaIds = await registerSchemas(installation, step.outputs)
+  const accumulator = await createAccumulator(installation, context, step.name)
+  const shared: ProcessorShared = {
+    context,
+    store: await installation.store(),
+    threads: installation.threads(),
+    registry,
+    accumulator,
+    deadLetters: new DeadLetters(context, names, step.name, accumulator, schemaIds),
+    outputs: step.outputs.map((topic) => ({ topic, name: names.topic(topic), partitioner: new Partitioner(topic) })),
+    schemaIds,
+    settings: step.settings?.(context.watch),
+    retried: (error) => {
+      context.metrics.errors.inc({ step: step.name, class: 'retryable' })
+      context.log.warn({ error: oneLine(error) }, 'tried again')
+    },
+  }
+  const slots = new Set<ProcessorSlot>()
+  const group = new Group({
+    context,
+    kafka: installation.kafka,
+    admin: await installation.admin(),
+    names,
+    step: step.name,
+    topics: step.inputs,
+    createSlot: (control) => {
+      const slot = new ProcessorSlot(step, shared, control)
+      slots.add(slot)
+      return slot
+    },
+    fatal: (error) => installation.fatal(error),
+  })
+  reportGroup(installation, step.name, group, () => {
+    const held = new Set(group.slots)
+    for (const slot of slots) if (!held.has(slot)) slots.delete(slot)
+    const age = Math.max(0, ...[...slots].map((slot) => slot.checkpointAge))
+    context.metrics.checkpointAge.set({ step: step.name }, age)
+  })
+  installation.onStop(step.name, async () => {
+    await group.pauseAll()
+    await Promise.all([...slots].map((slot) => slot.drain()))
+    await group.stop()
+  })
+  await group.start()
+}

@@ -1,0 +1,86 @@
+/** Runs a sink: its group and slots, and what it serves beside them. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Decoder } from './codec.ts'
+import { forStep } from './context.ts'
+import { DeadLetters } from './dead-letters.ts'
+import type { Context, Sink } from './definitions.ts'
+import { classify, oneLine } from './errors.ts'
+import type { Installation } from './installation.ts'
+import { Group } from './kafka/group.ts'
+import { SinkSlot, type SinkShared } from './sink-slot.ts'
+import { createSinkWriter } from './sink-writer.ts'
+import { createAccumulator, registerSchemas, reportGroup } from './step-support.ts'
+
+const firstBackoffMs = 100
+const longestBackoffMs = 5_000
+
+/** Starts the sink in this process; it ends with the installation. */
+export async function startSink(step: Sink, installation: Installation): Promise<void> {
+  const context = forStep(installation.context, step.name)
+  const { names, registry } = installation
+  const schemaIds = await registerSchemas(installation, [])
+  const accumulator = await createAccumulator(installation, context, step.name)
+  const shared: SinkShared = {
+    context,
+    writer: createSinkWriter(await installation.database(), {
+      onBlockersEnded: ({ topic, partition }, connections) =>
+        context.log.warn({ topic, partition, connections }, "ended a former owner's open transaction"),
+    }),
+    registry,
+    accumulator,
+    deadLetters: new DeadLetters(context, names, step.name, accumulator, schemaIds),
+    decoder: new Decoder(step.input),
+    retried: (error) => {
+      context.metrics.errors.inc({ step: step.name, class: 'retryable' })
+      context.log.warn({ error: oneLine(error) }, 'tried again')
+    },
+  }
+  const slots = new Set<SinkSlot>()
+  const group = new Group({
+    context,
+    kafka: installation.kafka,
+    admin: await installation.admin(),
+    names,
+    step: step.name,
+    topics: [step.input],
+    createSlot: (control) => {
+      const slot = new SinkSlot(step, shared, control)
+      slots.add(slot)
+      return slot
+    },
+    fatal: (error) => installation.fatal(error),
+  })
+  reportGroup(installation, step.name, group, () => {
+    const held = new Set(group.slots)
+    for (const slot of slots) if (!held.has(slot)) slots.delete(slot)
+  })
+  installation.onStop(step.name, async () => {
+    await group.pauseAll()
+    await Promise.all([...slots].map((slot) => slot.drain()))
+    await group.stop()
+  })
+  await group.start()
+  if (step.serve !== undefined) serve(step, context, installation)
+}
+
+/** Runs what the sink serves beside its writes, again after errors that pass. */
+function serve(step: Sink, context: Context, installation: Installation): void {
+  const ending = new AbortController()
+  const served = (async () => {
+    for (let backoff = firstBackoffMs; !ending.signal.aborted; backoff = Math.min(backoff * 2, longestBackoffMs)) {
+      try {
+        await step.serve?.({ name: step.name, context, signal: ending.signal })
+        return
+      } catch (error) {
+        if (ending.signal.aborted) return
+        if (classify(error) !== 'retryable') return installation.fatal(error)
+        context.log.warn({ error: oneLine(error) }, 'serving is tried again')
+        await sleep(backoff, undefined, { signal: ending.signal }).catch(() => {})
+      }
+    }
+  })()
+  installation.onStop(`${step.name} service`, async () => {
+    ending.abort()
+    await served
+  })
+}

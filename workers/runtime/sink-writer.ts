@@ -1,0 +1,194 @@
+/** The transaction of a sink's batch: rows, positions and the next offset together, or nothing. It knows no Kafka. */
+import { timestamp, type Connection, type Database } from './database.ts'
+import type { Micros, Sink } from './definitions.ts'
+import { classify } from './errors.ts'
+
+/** One partition of a sink's topic. */
+export interface SinkSlot {
+  readonly step: string
+  readonly topic: string
+  readonly partition: number
+}
+
+/** Where a slot stands; before its first batch the offset and the time are undefined and there are no positions. */
+export interface StoredSlot {
+  readonly nextOffset: number | undefined
+  /** Append time of the last record before that offset, by which a recreated topic is told. */
+  readonly appendTime: Micros | undefined
+  /** What `new Positions(…)` takes. */
+  readonly positions: readonly (readonly [origin: string, text: string])[]
+}
+
+export interface SinkBatch<In extends object> {
+  readonly slot: SinkSlot
+  readonly sink: Sink<In>
+  /** Where the slot must stand: what `open` said, or the `nextOffset` of the batch before. */
+  readonly expectedOffset: number | undefined
+  readonly nextOffset: number
+  readonly appendTime: Micros
+  /** What `Positions.changes()` gave. */
+  readonly positions: readonly (readonly [origin: string, text: string])[]
+  /** May be empty: then offset and positions move on alone. */
+  readonly records: readonly In[]
+  /** Awaited before the commit, so that refused records are in the DLQ before the offset has passed them. */
+  onRejected(rejected: readonly Rejected[]): Promise<void>
+}
+
+/** A record that cannot be written: a value that no column takes, or one that the server refused (SQLSTATE class 22, 23). */
+export interface Rejected {
+  /** Index among the batch's records. */
+  readonly index: number
+  readonly error: unknown
+}
+
+export interface SinkWriter {
+  open(slot: SinkSlot): Promise<StoredSlot>
+  /**
+   * @returns 'lost' where the slot does not stand at the expected offset: nothing was written, open it again
+   * @throws the database's errors, which `classify` knows; after a retryable one open the slot again, since a commit
+   * whose answer was lost may have succeeded
+   */
+  write<In extends object>(batch: SinkBatch<In>): Promise<'written' | 'lost'>
+}
+
+export interface SinkWriterOptions {
+  /** How long a former owner's open transaction may hold a slot before its connection is ended; 5,000 ms. */
+  readonly lockWaitMs?: number
+  /** Told when that happened, for the log. */
+  readonly onBlockersEnded?: (slot: SinkSlot, connections: number) => void
+}
+
+export function createSinkWriter(database: Database, options: SinkWriterOptions = {}): SinkWriter {
+  return {
+    open: (slot) => open(database, slot),
+    async write(batch) {
+      return database.use(async (connection) => {
+        const moved = (): Promise<boolean> => moveOffset(database, connection, batch, options)
+        try {
+          return await transact(connection, batch, moved, async () => {
+            if (batch.records.length > 0) await batch.sink.write(batch.records, connection)
+            return []
+          })
+        } catch (error) {
+          if (classify(error) !== 'poison') throw error
+          await connection.query('ROLLBACK')
+          return transact(connection, batch, moved, () => narrow(connection, batch, 0, batch.records.length, error))
+        }
+      })
+    },
+  }
+}
+
+async function open(database: Database, { step, topic, partition }: SinkSlot): Promise<StoredSlot> {
+  // One statement, so that offset and positions are of one transaction.
+  const { rows } = await database.query(
+    `SELECT next_offset, append_time, origin, position
+     FROM sink_offsets LEFT JOIN sink_positions USING (step, topic, partition)
+     WHERE step = $1 AND topic = $2 AND partition = $3`,
+    [step, topic, partition],
+  )
+  const [first] = rows
+  const positions = rows.flatMap(({ origin, position }): [string, string][] =>
+    typeof origin === 'string' && typeof position === 'string' ? [[origin, position]] : [],
+  )
+  return {
+    nextOffset: first === undefined ? undefined : Number(first['next_offset']),
+    appendTime: first === undefined ? undefined : Number(first['append_time']),
+    positions,
+  }
+}
+
+async function transact<In extends object>(
+  connection: Connection,
+  batch: SinkBatch<In>,
+  moved: () => Promise<boolean>,
+  fill: () => Promise<readonly Rejected[]>,
+): Promise<'written' | 'lost'> {
+  await connection.query('BEGIN')
+  if (!(await moved())) {
+    await connection.query('ROLLBACK')
+    return 'lost'
+  }
+  const rejected = await fill()
+  if (rejected.length > 0) await batch.onRejected(rejected)
+  await connection.query('COMMIT')
+  return 'written'
+}
+
+const moveFirst = `INSERT INTO sink_offsets (step, topic, partition, next_offset, append_time)
+  SELECT $1, $2, $3, $4::bigint, $5 WHERE $8::bigint IS NULL ON CONFLICT DO NOTHING RETURNING step, topic, partition`
+const moveOn = `UPDATE sink_offsets SET next_offset = $4, append_time = $5
+  WHERE step = $1 AND topic = $2 AND partition = $3 AND next_offset = $8 RETURNING step, topic, partition`
+const savePositions = (move: string): string => `WITH moved AS (${move}),
+  saved AS (
+    INSERT INTO sink_positions (step, topic, partition, origin, position)
+    SELECT step, topic, partition, origin, position
+    FROM moved, unnest($6::text[], $7::text[]) AS changed (origin, position)
+    ON CONFLICT (step, topic, partition, origin) DO UPDATE SET position = excluded.position
+  ) SELECT 1 FROM moved`
+
+/** Compares and sets the slot's offset, and saves its positions; holds the slot until the transaction ends. */
+async function moveOffset<In extends object>(
+  database: Database,
+  connection: Connection,
+  { slot, expectedOffset, nextOffset, appendTime, positions }: SinkBatch<In>,
+  { lockWaitMs = 5_000, onBlockersEnded }: SinkWriterOptions,
+): Promise<boolean> {
+  // A failure to end the blocker is left to the next turn and in the end to the statement's time-out.
+  const rescue = setInterval(() => {
+    endBlockers(database, connection.pid).then(
+      (ended) => ended > 0 && onBlockersEnded?.(slot, ended),
+      () => {},
+    )
+  }, lockWaitMs)
+  try {
+    const origins = positions.map(([origin]) => origin)
+    const texts = positions.map(([, text]) => text)
+    const place = [slot.step, slot.topic, slot.partition, nextOffset, timestamp(appendTime), origins, texts]
+    const sql = savePositions(expectedOffset === undefined ? moveFirst : moveOn)
+    const { rowCount } = await connection.query(sql, [...place, expectedOffset ?? null])
+    return rowCount === 1
+  } finally {
+    clearInterval(rescue)
+  }
+}
+
+/** Ends our own connections, no others, that hold what the process `pid` waits for. */
+async function endBlockers(database: Database, pid: number): Promise<number> {
+  const { rowCount } = await database.useNew((connection) =>
+    connection.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+       WHERE pid = ANY (pg_blocking_pids($1)) AND application_name = current_setting('application_name')`,
+      [pid],
+    ),
+  )
+  return rowCount
+}
+
+/**
+ * Writes what can be written of records that were refused together, by bisection.
+ * @param refusal what they were refused with
+ */
+async function narrow<In extends object>(
+  connection: Connection,
+  batch: SinkBatch<In>,
+  from: number,
+  to: number,
+  refusal: unknown,
+): Promise<readonly Rejected[]> {
+  if (to - from <= 1) return [{ index: from, error: refusal }]
+  const middle = (from + to) >>> 1
+  const rejected: Rejected[] = []
+  for (const [start, end] of [[from, middle] as const, [middle, to] as const]) {
+    await connection.query('SAVEPOINT part')
+    try {
+      await batch.sink.write(batch.records.slice(start, end), connection)
+    } catch (error) {
+      if (classify(error) !== 'poison') throw error
+      await connection.query('ROLLBACK TO SAVEPOINT part')
+      rejected.push(...(await narrow(connection, batch, start, end, error)))
+    }
+    await connection.query('RELEASE SAVEPOINT part')
+  }
+  return rejected
+}

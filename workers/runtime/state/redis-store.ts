@@ -1,0 +1,159 @@
+/**
+ * State in Redis: one hash a slot (step, topic, partition), claimed by a random token. A checkpoint changes it only if the
+ * token is still ours and the offset is that of our checkpoint before; so a worker that was overtaken changes nothing.
+ */
+import { randomUUID } from 'node:crypto'
+import { Redis } from 'ioredis'
+import type { Config } from '../config.ts'
+import { FatalError, RetryableError, classify, oneLine } from '../errors.ts'
+import type { Change } from './engine.ts'
+
+export interface SlotName {
+  readonly step: string
+  readonly topic: string
+  readonly partition: number
+}
+
+/** What a slot held when it was claimed. */
+export interface ClaimedSlot {
+  readonly token: string
+  /** Next offset to read, undefined where nothing was stored. */
+  readonly offset: number | undefined
+  readonly appendTime: number | undefined
+  readonly positions: readonly (readonly [origin: string, text: string])[]
+  readonly fields: readonly (readonly [field: string, text: string])[]
+}
+
+export interface Checkpoint {
+  readonly token: string
+  readonly expected: number | undefined
+  readonly offset: number
+  readonly appendTime: number | undefined
+  readonly positions: readonly (readonly [origin: string, text: string])[]
+  readonly changes: readonly Change[]
+}
+
+const tokenField = 'token'
+const offsetField = 'offset'
+const appendTimeField = 'append-time'
+const positionPrefix = 'p:'
+
+/** KEYS: the slot. ARGV: token, expected offset ('' for none), next offset, append time, number of fields set, then those with their texts, then fields to delete. */
+const checkpointScript = `
+if redis.call('HGET', KEYS[1], '${tokenField}') ~= ARGV[1] then return 0 end
+if (redis.call('HGET', KEYS[1], '${offsetField}') or '') ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], '${offsetField}', ARGV[3], '${appendTimeField}', ARGV[4])
+local last = 5 + 2 * tonumber(ARGV[5])
+for i = 6, last, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+for i = last + 1, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
+return 1`
+
+export class RedisStore {
+  readonly #redis: Redis
+  readonly #prefix: string
+
+  private constructor(redis: Redis, namespace: string) {
+    this.#redis = redis
+    this.#prefix = namespace === '' ? 'crypto-intel' : namespace
+  }
+
+  /**
+   * Connects and checks that Redis keeps what it is given.
+   * @throws FatalError where it may evict or does not persist, RetryableError where it does not answer
+   */
+  static async connect(config: Config, onError: (error: string) => void): Promise<RedisStore> {
+    const redis = new Redis(config.redisUrl, {
+      lazyConnect: true,
+      connectTimeout: 3_000,
+      commandTimeout: 15_000,
+      maxRetriesPerRequest: 2,
+      retryStrategy: (attempt) => Math.min(100 * attempt, 2_000),
+    })
+    redis.on('error', (error) => onError(oneLine(error)))
+    try {
+      await redis.connect()
+      await assertKeeps(redis)
+    } catch (cause) {
+      redis.disconnect()
+      if (cause instanceof FatalError) throw cause
+      const where = new URL(config.redisUrl).host
+      if (classify(cause) === 'retryable')
+        throw new RetryableError('unavailable', `Connecting to Redis at ${where}`, { cause, hint: 'check REDIS_URL' })
+      throw new FatalError('redis', `Connecting to Redis at ${where}`, { cause, hint: 'check REDIS_URL' })
+    }
+    return new RedisStore(redis, config.namespace)
+  }
+
+  /** Puts a new token on the slot and reads it, in one step. */
+  async claim(name: SlotName): Promise<ClaimedSlot> {
+    const token = randomUUID()
+    const answers = await this.#redis.multi().hset(this.#key(name), tokenField, token).hgetall(this.#key(name)).exec()
+    const [error, stored] = answers?.[1] ?? [null, {}]
+    if (error !== null) throw error
+    return { token, ...split(stored) }
+  }
+
+  /** Reads a slot without claiming it. */
+  async read(name: SlotName): Promise<Omit<ClaimedSlot, 'token'>> {
+    return split(await this.#redis.hgetall(this.#key(name)))
+  }
+
+  /** @returns false where the slot is not ours any more: nothing was written. */
+  async checkpoint(name: SlotName, { token, expected, offset, appendTime, positions, changes }: Checkpoint): Promise<boolean> {
+    const set: string[] = []
+    const deleted: string[] = []
+    for (const [origin, text] of positions) set.push(positionPrefix + origin, text)
+    for (const [field, text] of changes) {
+      if (text === null) deleted.push(field)
+      else set.push(field, text)
+    }
+    const head = [token, expected ?? '', offset, appendTime ?? '', set.length / 2]
+    return (await this.#redis.eval(checkpointScript, 1, this.#key(name), ...head, ...set, ...deleted)) === 1
+  }
+
+  /** Forgets a slot: it begins at the start of the log, or of its snapshot. */
+  async reset(name: SlotName): Promise<boolean> {
+    return (await this.#redis.del(this.#key(name))) > 0
+  }
+
+  /** Moves the offset of a slot; the token is taken off, so that a running owner reads it again. */
+  async setOffset(name: SlotName, offset: number): Promise<void> {
+    const key = this.#key(name)
+    await this.#redis.multi().hset(key, offsetField, offset).hdel(key, tokenField, appendTimeField).exec()
+  }
+
+  async close(): Promise<void> {
+    await this.#redis.quit().catch(() => this.#redis.disconnect())
+  }
+
+  /** The braces keep a slot on one node of a cluster. */
+  #key({ step, topic, partition }: SlotName): string {
+    return `{${this.#prefix}:${step}:${topic}:${partition}}`
+  }
+}
+
+function split(stored: unknown): Omit<ClaimedSlot, 'token'> {
+  const positions: [string, string][] = []
+  const fields: [string, string][] = []
+  let [offset, appendTime]: (number | undefined)[] = []
+  for (const [field, text] of Object.entries(stored ?? {})) {
+    if (typeof text !== 'string' || field === tokenField) continue
+    if (field === offsetField) offset = Number(text)
+    else if (field === appendTimeField) appendTime = text === '' ? undefined : Number(text)
+    else if (field.startsWith(positionPrefix)) positions.push([field.slice(positionPrefix.length), text])
+    else fields.push([field, text])
+  }
+  return { offset, appendTime, positions, fields }
+}
+
+async function assertKeeps(redis: Redis): Promise<void> {
+  const settings: unknown = await redis.config('GET', 'maxmemory-policy', 'appendonly').catch(() => undefined)
+  // Managed servers forbid CONFIG; their operator has to see to it.
+  if (!Array.isArray(settings)) return
+  const value = (name: string): unknown => settings[settings.indexOf(name) + 1]
+  const faults = [
+    ...(value('maxmemory-policy') === 'noeviction' ? [] : ['maxmemory-policy must be noeviction, or state is lost when memory runs out']),
+    ...(value('appendonly') === 'yes' ? [] : ['appendonly must be yes, or state is lost at a restart']),
+  ]
+  if (faults.length > 0) throw new FatalError('redis', 'Redis would lose state', { details: faults })
+}

@@ -1,0 +1,64 @@
+/** What the hosts of processors, sinks and connectors have in common. */
+import type { Context, Topic } from './definitions.ts'
+import { oneLine } from './errors.ts'
+import type { Installation } from './installation.ts'
+import { topics } from '../../schemas/topics.ts'
+import { Accumulator } from './kafka/accumulator.ts'
+import type { Group } from './kafka/group.ts'
+
+const reportMs = 1_000
+
+/** Registers what a step writes, and the dead letters. @returns schema ids by topic name. */
+export function registerSchemas(installation: Installation, outputs: readonly Topic[]): Promise<Map<string, number>> {
+  return installation.registry.registerAll(new Set([...outputs, topics.deadLetters]))
+}
+
+/** The producing side of a step, with its metrics. */
+export async function createAccumulator(installation: Installation, context: Context, step: string): Promise<Accumulator> {
+  const { metrics, log, config } = context
+  const logical = new Map(Object.values(topics).map((topic) => [installation.names.topic(topic), topic.name]))
+  const ending = new AbortController()
+  const accumulator = new Accumulator({
+    producer: await installation.producer(),
+    config,
+    signal: ending.signal,
+    onAcknowledged: (name, messages, bytes) => {
+      const topic = logical.get(name) ?? name
+      metrics.recordsOut.inc({ step, topic }, messages)
+      metrics.bytesOut.inc({ step, topic }, bytes)
+    },
+    onRetry: (error) => {
+      metrics.errors.inc({ step, class: 'retryable' })
+      log.warn({ error }, 'producing is tried again')
+    },
+    onFatal: (error) => installation.fatal(error),
+  })
+  installation.onStop(`${step} producer`, () => ending.abort())
+  return accumulator
+}
+
+/** Registers the health of a step's group and reports its lag each second. */
+export function reportGroup(installation: Installation, step: string, group: Group, more: () => void): void {
+  const { metrics, config, log } = installation.context
+  const timer = setInterval(() => {
+    try {
+      let queued = 0
+      for (const slot of group.slots) queued += slot.queuedBytes
+      metrics.queuedBytes.set({ step }, queued)
+      for (const { topic, partition, records, seconds } of group.lags()) {
+        metrics.lagRecords.set({ step, topic, partition }, records)
+        metrics.lagSeconds.set({ step, topic, partition }, seconds)
+      }
+      more()
+    } catch (error) {
+      log.warn({ step, error: oneLine(error) }, 'reporting')
+    }
+  }, reportMs)
+  installation.onStop(`${step} report`, () => clearInterval(timer))
+  installation.health.register(step, () => {
+    const stalled = group.stalledMs()
+    const live = stalled < 4 * config.stallMs
+    const detail = live ? 'has not joined its group yet' : `nothing was worked off for ${Math.round(stalled / 1_000)} s`
+    return { ready: group.joined && live, live, detail }
+  })
+}
