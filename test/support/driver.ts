@@ -112,7 +112,13 @@ class Slot {
   #open(): SlotTask {
     const settings = this.#step.settings?.(this.#driver.watch)
     const stored = [...this.#stored]
-    const task = new SlotTask({ processor: this.#step, topic: this.#topic, settings, schemaIds: this.#driver.ids, stored })
+    const task = new SlotTask({
+      processor: this.#step,
+      topic: this.#topic,
+      settings,
+      schemaIds: this.#driver.ids,
+      stored,
+    })
     task.learn([[this.#driver.ids.get(this.#topic.name) ?? 0, schemaText(this.#topic.name)]])
     return task
   }
@@ -178,7 +184,8 @@ class MemoryDriver implements Driver {
 
   bytes(topic: Topic): string[] {
     return (this.logs.get(topic.name) ?? []).map(
-      ({ key, value, place, mark }) => `${key} ${JSON.stringify(place)} ${JSON.stringify(mark)} ${value?.toString('hex') ?? ''}`,
+      ({ key, value, place, mark }) =>
+        `${key} ${JSON.stringify(place)} ${JSON.stringify(mark)} ${value?.toString('hex') ?? ''}`,
     )
   }
 }

@@ -111,7 +111,8 @@ export class Decoder<T extends object> {
   decode(value: Buffer): T {
     const id = schemaIdOf(value)
     const decode = id === undefined ? undefined : this.#decoders.get(id)
-    if (decode === undefined) throw new PoisonError('undecodable', `the value is not a known ${this.#topic} in the wire format`)
+    if (decode === undefined)
+      throw new PoisonError('undecodable', `the value is not a known ${this.#topic} in the wire format`)
     try {
       return decode(value.subarray(prefixBytes))
     } catch (cause) {

@@ -26,7 +26,13 @@ export class DeadLetters {
   readonly #partitioner = new Partitioner(topics.deadLetters)
   readonly #topic: string
 
-  constructor(context: Context, names: Names, step: string, accumulator: Accumulator, schemaIds: ReadonlyMap<string, number>) {
+  constructor(
+    context: Context,
+    names: Names,
+    step: string,
+    accumulator: Accumulator,
+    schemaIds: ReadonlyMap<string, number>,
+  ) {
     this.#context = context
     this.#step = step
     this.#accumulator = accumulator

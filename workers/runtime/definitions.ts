@@ -98,7 +98,8 @@ export interface SinkTransaction {
 }
 
 export type ColumnValue = string | number | boolean | null | readonly string[] | object
-export type ColumnType = 'text' | 'bigint' | 'integer' | 'double' | 'numeric' | 'boolean' | 'timestamptz' | 'text[]' | 'jsonb'
+export type ColumnType =
+  'text' | 'bigint' | 'integer' | 'double' | 'numeric' | 'boolean' | 'timestamptz' | 'text[]' | 'jsonb'
 export interface Column {
   readonly name: string
   /** timestamptz takes microseconds since the epoch, numeric a decimal string, jsonb plain data. */

@@ -44,7 +44,11 @@ export class Installation {
 
   producer(): Promise<Producer> {
     // The accumulator names partitions itself and tries again itself.
-    const create = () => this.kafka.producer({ allowAutoTopicCreation: false, retry: { initialRetryTime: 50, maxRetryTime: 1_000, retries: 3 } })
+    const create = () =>
+      this.kafka.producer({
+        allowAutoTopicCreation: false,
+        retry: { initialRetryTime: 50, maxRetryTime: 1_000, retries: 3 },
+      })
     this.#producer ??= this.#connected('Kafka producer', create(), this.#brokers())
     return this.#producer
   }
@@ -85,7 +89,11 @@ export class Installation {
     return `KAFKA_BROKERS ${this.context.config.kafkaBrokers.join(',')}`
   }
 
-  async #connected<T extends { connect(): Promise<void>; disconnect(): Promise<void> }>(name: string, client: T, where: string): Promise<T> {
+  async #connected<T extends { connect(): Promise<void>; disconnect(): Promise<void> }>(
+    name: string,
+    client: T,
+    where: string,
+  ): Promise<T> {
     return this.#released(name, async () => {
       try {
         await client.connect()
@@ -99,7 +107,9 @@ export class Installation {
 
   async #released<T>(name: string, make: () => Promise<{ value: T; release: () => Promise<void> }>): Promise<T> {
     const { value, release } = await make()
-    this.#shutdown.onStop(name, () => release().catch((error: unknown) => this.context.log.debug({ error: oneLine(error) }, name)))
+    this.#shutdown.onStop(name, () =>
+      release().catch((error: unknown) => this.context.log.debug({ error: oneLine(error) }, name)),
+    )
     return value
   }
 }

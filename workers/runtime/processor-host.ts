@@ -11,7 +11,7 @@ import type { Registry } from './kafka/registry.ts'
 import { ProcessorSlot } from './processor-slot.ts'
 import type { RedisStore } from './state/redis-store.ts'
 import type { Threads } from './threads.ts'
-import { createAccumulator, registerSchemas, reportGroup } from './step-support.ts'
+import { createAccumulator, registerSchemas, reportGroup, type RunningStep } from './step-support.ts'
 
 export interface OutputTopic {
   readonly topic: Topic
@@ -35,7 +35,7 @@ export interface ProcessorShared {
 }
 
 /** Starts the processor in this process; it ends with the installation. */
-export async function startProcessor(step: Processor, installation: Installation): Promise<void> {
+export async function startProcessor(step: Processor, installation: Installation): Promise<RunningStep> {
   const context = forStep(installation.context, step.name)
   const { names, registry } = installation
   const schemaIds = await registerSchemas(installation, step.outputs)
@@ -70,16 +70,21 @@ export async function startProcessor(step: Processor, installation: Installation
     },
     fatal: (error) => installation.fatal(error),
   })
-  reportGroup(installation, step.name, group, () => {
+  const unreport = reportGroup(installation, step.name, group, () => {
     const held = new Set(group.slots)
     for (const slot of slots) if (!held.has(slot)) slots.delete(slot)
     const age = Math.max(0, ...[...slots].map((slot) => slot.checkpointAge))
     context.metrics.checkpointAge.set({ step: step.name }, age)
   })
-  installation.onStop(step.name, async () => {
-    await group.pauseAll()
-    await Promise.all([...slots].map((slot) => slot.drain()))
-    await group.stop()
-  })
   await group.start()
+  return {
+    name: step.name,
+    async stop() {
+      unreport()
+      await group.pauseAll()
+      await Promise.all([...slots].map((slot) => slot.drain()))
+      await group.stop()
+      accumulator.close()
+    },
+  }
 }

@@ -171,7 +171,10 @@ export class ProcessorSlot implements Slot {
     if (answer.crash !== undefined) return this.#crashed(messages, answer.crash)
     for (const fault of answer.faults) this.#bury(messages, fault)
     metrics.recordsIn.inc({ step, topic }, answer.records)
-    metrics.bytesIn.inc({ step, topic }, messages.reduce((sum, { value }) => sum + (value?.length ?? 0), 0))
+    metrics.bytesIn.inc(
+      { step, topic },
+      messages.reduce((sum, { value }) => sum + (value?.length ?? 0), 0),
+    )
     this.#publish(answer)
     this.#offset = Number(last.offset) + 1
     this.#appendTime = Number(last.timestamp)
@@ -226,7 +229,11 @@ export class ProcessorSlot implements Slot {
       const position = emissionPosition(generation, output.offset, output.index)
       if (output.mark === undefined) {
         const headers = placeHeaders({ origin: this.#origin, position })
-        accumulator.append(target.name, target.partitioner.of(output.key), { key: output.key, value: output.value, headers })
+        accumulator.append(target.name, target.partitioner.of(output.key), {
+          key: output.key,
+          value: output.value,
+          headers,
+        })
         continue
       }
       const headers = markHeaders({ ...output.mark, origin: this.#origin }, position)
@@ -243,7 +250,8 @@ export class ProcessorSlot implements Slot {
 
   #bury(messages: readonly KafkaMessage[], fault: RunAnswer['faults'][number]): void {
     const message = messages.find(({ offset }) => Number(offset) === fault.offset)
-    if (message !== undefined) this.#shared.deadLetters.add(this.#control.topic, this.#control.partition, message, fault)
+    if (message !== undefined)
+      this.#shared.deadLetters.add(this.#control.topic, this.#control.partition, message, fault)
   }
 
   /** The step threw: the record goes to the DLQ, and the slot's memory, which may be half changed, is read again without it. */
@@ -283,7 +291,10 @@ export class ProcessorSlot implements Slot {
     this.#expected = offset
     this.progress++
     for (const poison of this.#poison) if (poison < offset) this.#poison.delete(poison)
-    this.#shared.context.metrics.checkpointSeconds.observe({ step: this.#step.name }, (performance.now() - started) / 1_000)
+    this.#shared.context.metrics.checkpointSeconds.observe(
+      { step: this.#step.name },
+      (performance.now() - started) / 1_000,
+    )
     void this.#control.commit(offset)
   }
 

@@ -9,13 +9,13 @@ import type { Installation } from './installation.ts'
 import { Group } from './kafka/group.ts'
 import { SinkSlot, type SinkShared } from './sink-slot.ts'
 import { createSinkWriter } from './sink-writer.ts'
-import { createAccumulator, registerSchemas, reportGroup } from './step-support.ts'
+import { createAccumulator, registerSchemas, reportGroup, type RunningStep } from './step-support.ts'
 
 const firstBackoffMs = 100
 const longestBackoffMs = 5_000
 
 /** Starts the sink in this process; it ends with the installation. */
-export async function startSink(step: Sink, installation: Installation): Promise<void> {
+export async function startSink(step: Sink, installation: Installation): Promise<RunningStep> {
   const context = forStep(installation.context, step.name)
   const { names, registry } = installation
   const schemaIds = await registerSchemas(installation, [])
@@ -50,21 +50,27 @@ export async function startSink(step: Sink, installation: Installation): Promise
     },
     fatal: (error) => installation.fatal(error),
   })
-  reportGroup(installation, step.name, group, () => {
+  const unreport = reportGroup(installation, step.name, group, () => {
     const held = new Set(group.slots)
     for (const slot of slots) if (!held.has(slot)) slots.delete(slot)
   })
-  installation.onStop(step.name, async () => {
-    await group.pauseAll()
-    await Promise.all([...slots].map((slot) => slot.drain()))
-    await group.stop()
-  })
   await group.start()
-  if (step.serve !== undefined) serve(step, context, installation)
+  const endService = step.serve === undefined ? undefined : serve(step, context, installation)
+  return {
+    name: step.name,
+    async stop() {
+      unreport()
+      await endService?.()
+      await group.pauseAll()
+      await Promise.all([...slots].map((slot) => slot.drain()))
+      await group.stop()
+      accumulator.close()
+    },
+  }
 }
 
 /** Runs what the sink serves beside its writes, again after errors that pass. */
-function serve(step: Sink, context: Context, installation: Installation): void {
+function serve(step: Sink, context: Context, installation: Installation): () => Promise<void> {
   const ending = new AbortController()
   const served = (async () => {
     for (let backoff = firstBackoffMs; !ending.signal.aborted; backoff = Math.min(backoff * 2, longestBackoffMs)) {
@@ -79,8 +85,8 @@ function serve(step: Sink, context: Context, installation: Installation): void {
       }
     }
   })()
-  installation.onStop(`${step.name} service`, async () => {
+  return async () => {
     ending.abort()
     await served
-  })
+  }
 }

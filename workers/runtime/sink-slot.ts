@@ -156,7 +156,8 @@ export class SinkSlot implements Slot {
     if (dropped > 0) metrics.dropped.inc({ step, topic }, dropped)
     const now = context.now()
     for (const record of records) {
-      if ('ts' in record && typeof record.ts === 'number') metrics.latency.observe({ step }, (now - record.ts) / 1_000_000)
+      if ('ts' in record && typeof record.ts === 'number')
+        metrics.latency.observe({ step }, (now - record.ts) / 1_000_000)
     }
     void this.#control.commit(nextOffset)
     this.#control.relieved()

@@ -50,7 +50,13 @@ export interface SlotOptions {
 const none = -1
 
 /** Packs one record of a task. */
-export function packRecord(frames: FrameWriter, offset: number, origin: number, key: Uint8Array, value: Uint8Array): void {
+export function packRecord(
+  frames: FrameWriter,
+  offset: number,
+  origin: number,
+  key: Uint8Array,
+  value: Uint8Array,
+): void {
   frames.number(offset)
   frames.number(origin)
   frames.bytes(key)

@@ -14,14 +14,16 @@ export function registerSchemas(installation: Installation, outputs: readonly To
 }
 
 /** The producing side of a step, with its metrics. */
-export async function createAccumulator(installation: Installation, context: Context, step: string): Promise<Accumulator> {
+export async function createAccumulator(
+  installation: Installation,
+  context: Context,
+  step: string,
+): Promise<Accumulator> {
   const { metrics, log, config } = context
   const logical = new Map(Object.values(topics).map((topic) => [installation.names.topic(topic), topic.name]))
-  const ending = new AbortController()
-  const accumulator = new Accumulator({
+  return new Accumulator({
     producer: await installation.producer(),
     config,
-    signal: ending.signal,
     onAcknowledged: (name, messages, bytes) => {
       const topic = logical.get(name) ?? name
       metrics.recordsOut.inc({ step, topic }, messages)
@@ -33,12 +35,17 @@ export async function createAccumulator(installation: Installation, context: Con
     },
     onFatal: (error) => installation.fatal(error),
   })
-  installation.onStop(`${step} producer`, () => ending.abort())
-  return accumulator
 }
 
-/** Registers the health of a step's group and reports its lag each second. */
-export function reportGroup(installation: Installation, step: string, group: Group, more: () => void): void {
+/** A step that runs in this process. */
+export interface RunningStep {
+  readonly name: string
+  /** Ends what is in flight and leaves the group. */
+  stop(): Promise<void>
+}
+
+/** Registers the health of a step's group and reports its lag each second. @returns ends both */
+export function reportGroup(installation: Installation, step: string, group: Group, more: () => void): () => void {
   const { metrics, config, log } = installation.context
   const timer = setInterval(() => {
     try {
@@ -54,11 +61,14 @@ export function reportGroup(installation: Installation, step: string, group: Gro
       log.warn({ step, error: oneLine(error) }, 'reporting')
     }
   }, reportMs)
-  installation.onStop(`${step} report`, () => clearInterval(timer))
-  installation.health.register(step, () => {
+  const forget = installation.health.register(step, () => {
     const stalled = group.stalledMs()
     const live = stalled < 4 * config.stallMs
     const detail = live ? 'has not joined its group yet' : `nothing was worked off for ${Math.round(stalled / 1_000)} s`
     return { ready: group.joined && live, live, detail }
   })
+  return () => {
+    clearInterval(timer)
+    forget()
+  }
 }

@@ -24,7 +24,13 @@ export class Threads {
   constructor(count: number, onError: (error: Error) => void) {
     const filename = new URL('thread.ts', import.meta.url).href
     this.#lanes = Array.from({ length: count }, () => {
-      const pool = new Piscina({ filename, minThreads: 1, maxThreads: 1, idleTimeout: Number.MAX_SAFE_INTEGER, atomics: 'async' })
+      const pool = new Piscina({
+        filename,
+        minThreads: 1,
+        maxThreads: 1,
+        idleTimeout: Number.MAX_SAFE_INTEGER,
+        atomics: 'async',
+      })
       pool.on('error', onError)
       return { pool, free: tasksInFlight, waiting: [] }
     })

@@ -34,7 +34,6 @@ interface Queue {
 export interface AccumulatorOptions {
   readonly producer: Producer
   readonly config: Config
-  readonly signal: AbortSignal
   /** Told what a send brought, after its acknowledgement. */
   onAcknowledged?(topic: string, messages: number, bytes: number): void
   /** Told why a send has to be tried again. */
@@ -52,6 +51,7 @@ export class Accumulator {
   readonly #options: AccumulatorOptions
   readonly #queues = new Map<string, Queue>()
   readonly #waiters: Waiter[] = []
+  readonly #ending = new AbortController()
   #appended = 0
   #bytes = 0
   #sending = false
@@ -97,6 +97,12 @@ export class Accumulator {
     if (this.#bytes > 0) this.#schedule(0)
   }
 
+  /** Ends; what waits is not sent any more. */
+  close(): void {
+    clearTimeout(this.#timer)
+    this.#ending.abort()
+  }
+
   /** Offset behind the newest acknowledged message of a partition, where a send has told it. */
   endOf(topic: string, partition: number): number | undefined {
     return this.#ends.get(`${topic}:${partition}`)
@@ -115,7 +121,7 @@ export class Accumulator {
   async #send(): Promise<void> {
     // One turn, so that all that the present task appends goes into the same send.
     await Promise.resolve()
-    while (this.#bytes > 0 && !this.#options.signal.aborted) {
+    while (this.#bytes > 0 && !this.#ending.signal.aborted) {
       const batch = [...this.#queues.values()].filter((queue) => queue.messages.length > 0).map(takeFirst)
       await this.#deliver(batch)
       for (const { queue, messages, bytes } of batch) {
@@ -131,24 +137,37 @@ export class Accumulator {
   }
 
   async #deliver(batch: readonly Taken[]): Promise<void> {
-    for (let backoff = firstBackoffMs; !this.#options.signal.aborted; backoff = Math.min(backoff * 2, longestBackoffMs)) {
+    for (
+      let backoff = firstBackoffMs;
+      !this.#ending.signal.aborted;
+      backoff = Math.min(backoff * 2, longestBackoffMs)
+    ) {
       try {
         await Promise.all([
-          this.#sendAll(batch.filter(({ queue }) => !queue.compressed), CompressionTypes.None),
-          this.#sendAll(batch.filter(({ queue }) => queue.compressed), CompressionTypes.GZIP),
+          this.#sendAll(
+            batch.filter(({ queue }) => !queue.compressed),
+            CompressionTypes.None,
+          ),
+          this.#sendAll(
+            batch.filter(({ queue }) => queue.compressed),
+            CompressionTypes.GZIP,
+          ),
         ])
         return
       } catch (error) {
         if (classify(error) !== 'retryable') this.#options.onFatal(error)
         else this.#options.onRetry(oneLine(error))
-        await sleep(backoff, undefined, { signal: this.#options.signal }).catch(() => {})
+        await sleep(backoff, undefined, { signal: this.#ending.signal }).catch(() => {})
       }
     }
   }
 
   async #sendAll(batch: readonly Taken[], compression: CompressionTypes): Promise<void> {
     if (batch.length === 0) return
-    const byTopic = new Map<string, { key: Buffer | string; value: Buffer | null; headers: Headers; partition: number }[]>()
+    const byTopic = new Map<
+      string,
+      { key: Buffer | string; value: Buffer | null; headers: Headers; partition: number }[]
+    >()
     for (const { queue, messages } of batch) {
       const list = byTopic.get(queue.topic) ?? []
       for (const { key, value, headers } of messages) list.push({ key, value, headers, partition: queue.partition })
@@ -198,4 +217,5 @@ function takeFirst(queue: Queue): Taken {
   return { queue, messages: queue.messages.slice(0, count), bytes }
 }
 
-const sizeOf = (message: OutgoingMessage): number => message.key.length + (message.value?.length ?? 0) + overheadPerMessage
+const sizeOf = (message: OutgoingMessage): number =>
+  message.key.length + (message.value?.length ?? 0) + overheadPerMessage

@@ -65,7 +65,11 @@ function security(config: Config): Pick<KafkaConfig, 'ssl' | 'sasl'> {
   return sasl === undefined ? ssl : { ...ssl, sasl }
 }
 
-function saslOptions(mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512', username: string, password: string): SASLOptions {
+function saslOptions(
+  mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512',
+  username: string,
+  password: string,
+): SASLOptions {
   switch (mechanism) {
     case 'plain':
       return { mechanism, username, password }

@@ -134,7 +134,10 @@ export class Group {
   /** How long a slot has had work and done none of it, in milliseconds; the longest. */
   stalledMs(): number {
     const now = Date.now()
-    return Math.max(0, ...[...this.#held.values()].filter(({ slot }) => slot.busy).map(({ progressAt }) => now - progressAt))
+    return Math.max(
+      0,
+      ...[...this.#held.values()].filter(({ slot }) => slot.busy).map(({ progressAt }) => now - progressAt),
+    )
   }
 
   async #connect(): Promise<void> {
@@ -160,7 +163,8 @@ export class Group {
     await consumer.subscribe({ topics: [...this.#logical.keys()], fromBeginning: true })
     await consumer.run({
       autoCommit: false,
-      eachBatch: async ({ batch }) => this.#take(batch.topic, batch.partition, batch.messages, Number(batch.highWatermark)),
+      eachBatch: async ({ batch }) =>
+        this.#take(batch.topic, batch.partition, batch.messages, Number(batch.highWatermark)),
     })
   }
 
@@ -170,7 +174,8 @@ export class Group {
     const now = new Map<string, [Topic, number]>()
     for (const [name, partitions] of Object.entries(assignment)) {
       const topic = this.#logical.get(name)
-      if (topic !== undefined) for (const partition of partitions) now.set(`${topic.name}:${partition}`, [topic, partition])
+      if (topic !== undefined)
+        for (const partition of partitions) now.set(`${topic.name}:${partition}`, [topic, partition])
     }
     for (const [name, held] of this.#held) {
       if (now.has(name)) continue
@@ -212,7 +217,11 @@ export class Group {
     const attempt = ++held.attempt
     this.#pause(held)
     void (async () => {
-      for (let backoff = firstBackoffMs; this.#holds(held, attempt); backoff = Math.min(backoff * 2, longestBackoffMs)) {
+      for (
+        let backoff = firstBackoffMs;
+        this.#holds(held, attempt);
+        backoff = Math.min(backoff * 2, longestBackoffMs)
+      ) {
         try {
           const resumption = await held.slot.open()
           const offset = await this.#checked(held, resumption)
@@ -226,7 +235,10 @@ export class Group {
           return
         } catch (error) {
           if (classify(error) !== 'retryable') return this.#options.fatal(error)
-          this.#options.context.log.warn({ topic: held.topic.name, partition: held.partition, error: oneLine(error) }, 'opening a slot')
+          this.#options.context.log.warn(
+            { topic: held.topic.name, partition: held.partition, error: oneLine(error) },
+            'opening a slot',
+          )
           await sleep(backoff)
         }
       }
@@ -250,7 +262,9 @@ export class Group {
       throw new FatalError('offset', message, { hint })
     }
     if (appendTime === undefined) return offset
-    const later = (await admin.fetchTopicOffsetsByTimestamp(name, appendTime + 1)).find((end) => end.partition === partition)
+    const later = (await admin.fetchTopicOffsetsByTimestamp(name, appendTime + 1)).find(
+      (end) => end.partition === partition,
+    )
     if (later !== undefined && Number(later.offset) >= 0 && Number(later.offset) < offset) {
       const message = `${name} is not the topic that ${step} has read: offset ${later.offset} of partition ${partition} was appended after what it read at ${offset - 1}`
       throw new FatalError('topic', message, { hint })
@@ -308,7 +322,8 @@ export class Group {
         held.progressAt = now
       }
       if (now - held.progressAt < stallMs || held.state !== 'reading' || held.slot.busy) continue
-      if (held.highWatermark > held.next) return this.#restart('stall', `no fetch of ${held.topic.name}:${held.partition}`)
+      if (held.highWatermark > held.next)
+        return this.#restart('stall', `no fetch of ${held.topic.name}:${held.partition}`)
     }
   }
 

@@ -1,4 +1,5 @@
 /** The schema registry: maps ids to schemas and our topics to ids, once each. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { COMPATIBILITY, SchemaRegistry, SchemaType } from '@kafkajs/confluent-schema-registry'
 import { schemaText } from '../codec.ts'
 import type { Config } from '../config.ts'
@@ -6,19 +7,29 @@ import type { Topic } from '../definitions.ts'
 import { FatalError, RetryableError, classify } from '../errors.ts'
 import type { Names } from './client.ts'
 
+const attempts = 4
+const conflictPauseMs = 150
+
 export class Registry {
   readonly #client: SchemaRegistry
   readonly #names: Names
+  readonly #ids = new Map<string, Promise<number>>()
   readonly #schemas = new Map<number, Promise<string | undefined>>()
   readonly #host: string
 
   constructor(config: Config, names: Names) {
     const url = new URL(config.schemaRegistryUrl)
-    const auth = url.username === '' ? {} : { auth: { username: url.username, password: decodeURIComponent(url.password) } }
+    const auth =
+      url.username === '' ? {} : { auth: { username: url.username, password: decodeURIComponent(url.password) } }
     this.#host = url.host
     url.username = ''
     url.password = ''
-    this.#client = new SchemaRegistry({ host: url.href.replace(/\/$/, ''), clientId: 'crypto-intel', retry: { retries: 3 }, ...auth })
+    this.#client = new SchemaRegistry({
+      host: url.href.replace(/\/$/, ''),
+      clientId: 'crypto-intel',
+      retry: { retries: 3 },
+      ...auth,
+    })
     this.#names = names
   }
 
@@ -28,13 +39,28 @@ export class Registry {
    * @throws FatalError where it breaks compatibility, RetryableError where the registry does not answer
    */
   async register(topic: Topic): Promise<number> {
+    let known = this.#ids.get(topic.name)
+    if (known === undefined) {
+      known = this.#register(topic)
+      this.#ids.set(topic.name, known)
+      known.catch(() => this.#ids.delete(topic.name))
+    }
+    return known
+  }
+
+  async #register(topic: Topic): Promise<number> {
     const subject = this.#names.subject(topic)
-    try {
-      const schema = { type: SchemaType.AVRO, schema: schemaText(topic.name) } as const
-      const { id } = await this.#client.register(schema, { subject, compatibility: COMPATIBILITY.FULL_TRANSITIVE })
-      return id
-    } catch (cause) {
-      throw this.#explained(cause, `Registering schemas/${topic.name}.avsc as ${subject}`)
+    const schema = { type: SchemaType.AVRO, schema: schemaText(topic.name) } as const
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const { id } = await this.#client.register(schema, { subject, compatibility: COMPATIBILITY.FULL_TRANSITIVE })
+        return id
+      } catch (cause) {
+        // Two that register a new subject at once may both be told of a conflict; a real one stays.
+        if (statusOf(cause) !== 409 || attempt === attempts)
+          throw this.#explained(cause, `Registering schemas/${topic.name}.avsc as ${subject}`)
+        await sleep(attempt * conflictPauseMs)
+      }
     }
   }
 
@@ -59,7 +85,9 @@ export class Registry {
   async #fetch(id: number): Promise<string | undefined> {
     try {
       const schema = await this.#client.getSchema(id)
-      return 'schema' in schema && typeof schema.schema === 'function' ? JSON.stringify(schema.schema({ exportAttrs: true })) : undefined
+      return 'schema' in schema && typeof schema.schema === 'function'
+        ? JSON.stringify(schema.schema({ exportAttrs: true }))
+        : undefined
     } catch (cause) {
       if (statusOf(cause) === 404) return undefined
       throw this.#explained(cause, `Reading schema ${id}`)
@@ -73,7 +101,9 @@ export class Registry {
       return new FatalError('schema', `${doing}: it breaks compatibility with an earlier version`, { cause, hint })
     }
     if (status === undefined ? classify(cause) !== 'poison' : status >= 500)
-      return new RetryableError('unavailable', `${doing}: the schema registry at ${this.#host} does not answer`, { cause })
+      return new RetryableError('unavailable', `${doing}: the schema registry at ${this.#host} does not answer`, {
+        cause,
+      })
     return new FatalError('schema', doing, { cause })
   }
 }

@@ -92,7 +92,7 @@ export class Clock {
     const last = heap.pop()
     if (heap.length === 0 || last === undefined) return first
     heap[0] = last
-    for (let at = 0; ; ) {
+    for (let at = 0; ;) {
       const left = 2 * at + 1
       const smaller = before(heap[left + 1], heap[left]) ? left + 1 : left
       if (!before(heap[smaller], heap[at])) return first

@@ -63,7 +63,12 @@ export class Engine {
    * @param settings what the step's `settings` made of the watch file
    * @param stored the fields that `changes` gave before
    */
-  constructor(processor: Processor, settings: unknown, outlet: Outlet, stored: Iterable<readonly [string, string]> = []) {
+  constructor(
+    processor: Processor,
+    settings: unknown,
+    outlet: Outlet,
+    stored: Iterable<readonly [string, string]> = [],
+  ) {
     this.#processor = processor
     this.#caller = new StepCaller(processor, settings)
     this.#outlet = outlet
@@ -95,7 +100,7 @@ export class Engine {
       entry.pending = new Pending(this.#caller, structuredClone(entry.cell))
       this.#withPending.add(key)
     }
-    const late = entry.pending?.add(entry.cell, input, clock, this.#outlet.publish) ?? this.#direct(entry, input, clock)
+    const late = entry.pending?.add(entry.cell, input, clock, this.#publishPlain) ?? this.#direct(entry, input, clock)
     this.#wish(entry, key, clock)
     return late
   }
@@ -108,7 +113,7 @@ export class Engine {
       for (const key of this.#withPending) {
         const entry = this.#entries.get(key)
         if (entry?.pending === undefined || entry.origin !== origin || entry.pending.firedTo <= time) continue
-        entry.cell = entry.pending.refold(key, clock, this.#outlet.publish)
+        entry.cell = entry.pending.refold(key, clock, this.#publishPlain)
         this.#touched(entry, key, clock)
       }
       return
@@ -153,7 +158,7 @@ export class Engine {
 
   #remove(key: string, id: string, clock: Clock): void {
     const entry = this.#entries.get(key)
-    const cell = entry?.pending?.remove(id, key, clock, this.#outlet.publish)
+    const cell = entry?.pending?.remove(id, key, clock, this.#publishPlain)
     if (entry === undefined || cell === undefined) return
     entry.cell = cell
     this.#touched(entry, key, clock)
@@ -173,7 +178,7 @@ export class Engine {
       entry.pending = new Pending(this.#caller, structuredClone(entry.cell))
       this.#withPending.add(key)
     }
-    if (entry.pending !== undefined) entry.pending.wake(entry.cell, key, clock, this.#outlet.publish)
+    if (entry.pending !== undefined) entry.pending.wake(entry.cell, key, clock, this.#publishPlain)
     else this.#caller.wake(entry.cell, key, clock.horizon, this.#publishDirect(null, clock.finalized))
     this.#touched(entry, key, clock)
   }
@@ -208,7 +213,8 @@ export class Engine {
         return
       }
       const [key, entry] = next.value
-      if (entry.pending !== undefined || !this.#caller.expired(entry.cell, this.#clockOf(entry.origin).horizon)) continue
+      if (entry.pending !== undefined || !this.#caller.expired(entry.cell, this.#clockOf(entry.origin).horizon))
+        continue
       this.#entries.delete(key)
       this.#dirty.delete(key)
       this.#deleted.add(key)

@@ -17,7 +17,12 @@ export class PassingEngine {
   readonly #outlet: Outlet
   readonly #chains = new Map<string, ChainTimes>()
 
-  constructor(processor: Processor, settings: unknown, outlet: Outlet, stored: Iterable<readonly [string, string]> = []) {
+  constructor(
+    processor: Processor,
+    settings: unknown,
+    outlet: Outlet,
+    stored: Iterable<readonly [string, string]> = [],
+  ) {
     this.#caller = new StepCaller(processor, settings)
     this.#outlet = outlet
     for (const [field, text] of stored) {

@@ -138,7 +138,8 @@ export class Pending {
     }
     this.#inputs.splice(0, final.size)
     this.#standing = this.#standing.filter(({ cause }) => !('input' in cause && final.has(cause.input)))
-    const upTo = this.#inputs[0] === undefined ? clock.finalizedHorizon : Math.min(clock.finalizedHorizon, this.#inputs[0].horizon)
+    const upTo =
+      this.#inputs[0] === undefined ? clock.finalizedHorizon : Math.min(clock.finalizedHorizon, this.#inputs[0].horizon)
     if (clock.ofChain) {
       this.#caller.wake(this.#base, key, upTo, drop)
       this.#standing = this.#standing.filter(({ cause }) => !('wake' in cause && cause.wake <= upTo))
@@ -177,7 +178,15 @@ export class Pending {
     return newest === null || due === null ? (newest ?? due) : Math.max(newest, due)
   }
 
-  #stand(list: Standing[], topic: Topic, draft: Draft<object>, block: number | null, cause: Cause, publish: Publish, finalized: number | null): void {
+  #stand(
+    list: Standing[],
+    topic: Topic,
+    draft: Draft<object>,
+    block: number | null,
+    cause: Cause,
+    publish: Publish,
+    finalized: number | null,
+  ): void {
     const output = stand(topic, draft, block, cause)
     list.push(output)
     this.#publish(output, finalized, publish)

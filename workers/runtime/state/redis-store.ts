@@ -99,7 +99,10 @@ export class RedisStore {
   }
 
   /** @returns false where the slot is not ours any more: nothing was written. */
-  async checkpoint(name: SlotName, { token, expected, offset, appendTime, positions, changes }: Checkpoint): Promise<boolean> {
+  async checkpoint(
+    name: SlotName,
+    { token, expected, offset, appendTime, positions, changes }: Checkpoint,
+  ): Promise<boolean> {
     const set: string[] = []
     const deleted: string[] = []
     for (const [origin, text] of positions) set.push(positionPrefix + origin, text)
@@ -152,7 +155,9 @@ async function assertKeeps(redis: Redis): Promise<void> {
   if (!Array.isArray(settings)) return
   const value = (name: string): unknown => settings[settings.indexOf(name) + 1]
   const faults = [
-    ...(value('maxmemory-policy') === 'noeviction' ? [] : ['maxmemory-policy must be noeviction, or state is lost when memory runs out']),
+    ...(value('maxmemory-policy') === 'noeviction'
+      ? []
+      : ['maxmemory-policy must be noeviction, or state is lost when memory runs out']),
     ...(value('appendonly') === 'yes' ? [] : ['appendonly must be yes, or state is lost at a restart']),
   ]
   if (faults.length > 0) throw new FatalError('redis', 'Redis would lose state', { details: faults })

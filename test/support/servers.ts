@@ -1,0 +1,85 @@
+/** The real servers for a test: where they are, a database of its own, names of its own, and waiting for an outcome. */
+import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
+import { inject } from 'vitest'
+import type { StackEnvironment } from '../../ops/local/stack.ts'
+
+export type Servers = {
+  readonly brokers: string
+  readonly registryUrl: string
+  readonly databaseUrl: string
+  readonly redisUrl: string
+}
+
+export type FreshDatabase = {
+  readonly url: string
+  /** Deletes the database. Throws when a connection to it is still open: somebody leaked a pool. */
+  drop(): Promise<void>
+}
+
+/** The servers of this run; the first call starts them, which takes seconds: call it in `beforeAll`. */
+export async function servers(): Promise<Servers> {
+  const response = await fetch(inject('stackUrl'))
+  const answer = await response.text()
+  if (!response.ok) throw new Error(`the servers for the tests did not start: ${answer}`)
+  const env: StackEnvironment = JSON.parse(answer)
+  return {
+    brokers: env.KAFKA_BROKERS,
+    registryUrl: env.SCHEMA_REGISTRY_URL,
+    databaseUrl: env.DATABASE_URL,
+    redisUrl: env.REDIS_URL,
+  }
+}
+
+/** An empty database for one test file. */
+export async function freshDatabase(): Promise<FreshDatabase> {
+  const { databaseUrl } = await servers()
+  const name = freshPrefix().replaceAll('-', '_') + 'db'
+  await query(databaseUrl, `CREATE DATABASE ${name}`)
+  const url = new URL(databaseUrl)
+  url.pathname = name
+  return {
+    url: url.href,
+    async drop() {
+      try {
+        // A closed connection's backend ends a moment later.
+        await eventually(() => query(databaseUrl, `DROP DATABASE ${name}`), { timeoutMs: 3000 })
+      } catch (error) {
+        await query(databaseUrl, `DROP DATABASE ${name} WITH (FORCE)`)
+        throw error
+      }
+    },
+  }
+}
+
+/** The beginning of names that no other test uses: of topics, consumer groups, subjects and Redis keys. Ends with a dash. */
+export function freshPrefix(): string {
+  return `t${randomBytes(5).toString('hex')}-`
+}
+
+/**
+ * Calls `attempt` until it returns without throwing, and gives its result.
+ * @throws the last error, when `timeoutMs` (10,000 by default) have passed.
+ */
+export async function eventually<T>(attempt: () => T | Promise<T>, { timeoutMs = 10_000 } = {}): Promise<T> {
+  const deadline = performance.now() + timeoutMs
+  for (;;) {
+    try {
+      return await attempt()
+    } catch (error) {
+      if (performance.now() > deadline) throw error
+      await sleep(50)
+    }
+  }
+}
+
+async function query(url: string, sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  try {
+    await client.query(sql)
+  } finally {
+    await client.end()
+  }
+}

@@ -1,0 +1,130 @@
+/** Runs a connector: shares its feeds with the other replicas and runs it over those that this one holds. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { topics } from '../../schemas/topics.ts'
+import { CursorSlot } from './cursor-slot.ts'
+import { Session } from './connector-session.ts'
+import { forStep } from './context.ts'
+import type { Connector, Context } from './definitions.ts'
+import { classify, oneLine } from './errors.ts'
+import type { Installation } from './installation.ts'
+import { Partitioner } from './kafka/client.ts'
+import { Group } from './kafka/group.ts'
+import { createAccumulator, registerSchemas, reportGroup, type RunningStep } from './step-support.ts'
+
+const firstBackoffMs = 250
+const longestBackoffMs = 10_000
+/** A run that lasted this long was not a failed start. */
+const healthyMs = 60_000
+
+/** Starts the connector in this process; it ends with the installation. */
+export async function startConnector(step: Connector, installation: Installation): Promise<RunningStep> {
+  const context = forStep(installation.context, step.name)
+  const runner = await createRunner(step, context, installation)
+  const partitioner = new Partitioner(topics.feedsCursors)
+  const feeds = step.feeds(context.watch)
+  const held = new Set<CursorSlot>()
+  const group = new Group({
+    context,
+    kafka: installation.kafka,
+    admin: await installation.admin(),
+    names: installation.names,
+    step: step.name,
+    topics: [topics.feedsCursors],
+    createSlot: (control) => {
+      const slot = new CursorSlot(step.name, control, installation, () => changed(slot))
+      held.add(slot)
+      return slot
+    },
+    fatal: (error) => installation.fatal(error),
+  })
+  // A rebalance comes as several changes at once: the feeds are decided when each slot held is ready.
+  const changed = (slot: CursorSlot): void => {
+    if (!slot.ready) held.delete(slot)
+    const slots = [...held]
+    if (!slots.every(({ ready }) => ready)) return
+    const slotOf = (feed: string): CursorSlot | undefined =>
+      slots.find(({ partition }) => partition === partitioner.of(feed))
+    runner.assign(
+      feeds
+        .filter((feed) => slotOf(feed) !== undefined)
+        .map((feed) => ({ feed, cursor: () => slotOf(feed)?.cursorOf(feed) })),
+    )
+  }
+  const unreport = reportGroup(installation, step.name, group, () => runner.report())
+  await group.start()
+  return {
+    name: step.name,
+    async stop() {
+      unreport()
+      await runner.stop()
+      await group.stop()
+    },
+  }
+}
+
+interface Assigned {
+  readonly feed: string
+  cursor(): string | undefined
+}
+
+interface Runner {
+  assign(feeds: readonly Assigned[]): void
+  report(): void
+  stop(): Promise<void>
+}
+
+async function createRunner(step: Connector, context: Context, installation: Installation): Promise<Runner> {
+  const schemaIds = await registerSchemas(installation, [...step.outputs, topics.feedsCursors])
+  const accumulator = await createAccumulator(installation, context, step.name)
+  let wanted: readonly Assigned[] = []
+  let ending = new AbortController()
+  let stopped = false
+  let running: Promise<void> = Promise.resolve()
+
+  const run = async (feeds: readonly Assigned[], signal: AbortSignal): Promise<void> => {
+    for (
+      let backoff = firstBackoffMs;
+      !signal.aborted && feeds.length > 0;
+      backoff = Math.min(backoff * 2, longestBackoffMs)
+    ) {
+      const started = Date.now()
+      const session = new Session({ step, feeds: feeds.map(({ feed, cursor }) => ({ feed, cursor: cursor() })), context, signal, installation, accumulator, schemaIds }) // prettier-ignore
+      try {
+        await step.run(session)
+        if (!signal.aborted) context.log.warn('the connector ended by itself and is run again')
+      } catch (error) {
+        if (!signal.aborted) {
+          if (classify(error) !== 'retryable') return installation.fatal(error)
+          context.metrics.errors.inc({ step: step.name, class: 'retryable' })
+          context.log.warn({ error: oneLine(error) }, 'the connector is run again')
+        }
+      } finally {
+        await session.close()
+      }
+      if (Date.now() - started > healthyMs) backoff = firstBackoffMs
+      await sleep(backoff, undefined, { signal }).catch(() => {})
+    }
+  }
+
+  return {
+    assign(feeds) {
+      const same = feeds.length === wanted.length && feeds.every(({ feed }, at) => feed === wanted[at]?.feed)
+      if (same || stopped) return
+      wanted = feeds
+      ending.abort()
+      ending = new AbortController()
+      const { signal } = ending
+      running = running.then(() => run(feeds, signal))
+    },
+    report() {
+      context.metrics.queuedBytes.set({ step: step.name }, accumulator.queuedBytes)
+    },
+    async stop() {
+      stopped = true
+      ending.abort()
+      await running
+      await accumulator.flushed()
+      accumulator.close()
+    },
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * One partition of feeds.cursors.v1 as a connector's replica holds it. The topic is both the memory of where feeds stand
+ * and the way in which replicas share them: who holds the partition of a feed's key runs the feed.
+ */
+import type { KafkaMessage } from 'kafkajs'
+import { Decoder, schemaIdOf } from './codec.ts'
+import { topics } from '../../schemas/topics.ts'
+import type { FeedCursor } from '../../schemas/types.ts'
+import type { Installation } from './installation.ts'
+import { Intake } from './intake.ts'
+import { partitionEnds } from './kafka/read.ts'
+import type { Resumption, Slot, SlotControl } from './kafka/group.ts'
+
+export class CursorSlot implements Slot {
+  readonly #control: SlotControl
+  readonly #installation: Installation
+  readonly #changed: () => void
+  readonly #decoder = new Decoder<FeedCursor>(topics.feedsCursors)
+  readonly #intake: Intake
+  readonly #cursors = new Map<string, string>()
+  #end = 0
+  #offset = 0
+  /** Reads and applies one batch after the other. */
+  #reading: Promise<void> = Promise.resolve()
+  ready = false
+  readonly queued = 0
+  readonly queuedBytes = 0
+  readonly busy = false
+  progress = 0
+
+  /** @param changed called when the slot has become ready or was lost */
+  constructor(step: string, control: SlotControl, installation: Installation, changed: () => void) {
+    this.#control = control
+    this.#installation = installation
+    this.#changed = changed
+    this.#intake = new Intake(step)
+  }
+
+  get partition(): number {
+    return this.#control.partition
+  }
+
+  cursorOf(feed: string): string | undefined {
+    return this.#cursors.get(feed)
+  }
+
+  async open(): Promise<Resumption> {
+    this.ready = false
+    this.#cursors.clear()
+    this.#intake.reset([])
+    const name = this.#installation.names.topic(topics.feedsCursors)
+    const { high } = await partitionEnds(await this.#installation.admin(), name, this.#control.partition)
+    this.#end = high
+    return { offset: undefined, appendTime: undefined }
+  }
+
+  opened(offset: number): void {
+    this.#offset = offset
+    this.#readyAtEnd()
+  }
+
+  take(messages: readonly KafkaMessage[]): void {
+    this.#reading = this.#reading
+      .then(() => this.#apply(messages))
+      .catch((error: unknown) => this.#control.reopen(String(error)))
+  }
+
+  close(): void {
+    this.ready = false
+    this.#changed()
+  }
+
+  async #apply(messages: readonly KafkaMessage[]): Promise<void> {
+    for (const message of messages) {
+      this.#offset = Number(message.offset) + 1
+      if (message.value === null || !this.#intake.accepts(message)) continue
+      const id = schemaIdOf(message.value)
+      if (id !== undefined && !this.#decoder.knows(id)) {
+        const schema = await this.#installation.registry.schema(id)
+        if (schema !== undefined) this.#decoder.learn(id, schema)
+      }
+      const { feed, cursor } = this.#decoder.decode(message.value)
+      this.#cursors.set(feed, cursor)
+    }
+    this.progress++
+    this.#readyAtEnd()
+  }
+
+  #readyAtEnd(): void {
+    if (this.ready || this.#offset < this.#end) return
+    this.ready = true
+    this.#changed()
+  }
+}

@@ -1,0 +1,104 @@
+/** A key's journal in a topic: what the connector has written is its memory, read back from the log's tail. */
+import type { KafkaMessage } from 'kafkajs'
+import { Decoder, type Encoder } from './codec.ts'
+import type { Journal, Stamp, Topic } from './definitions.ts'
+import { placeHeaders, placeOf } from './headers.ts'
+import type { Installation } from './installation.ts'
+import type { Accumulator } from './kafka/accumulator.ts'
+import { Partitioner } from './kafka/client.ts'
+import { partitionEnds, readStretch, type ReadOptions } from './kafka/read.ts'
+import { Positions } from './position.ts'
+import { schemaIdOf } from './codec.ts'
+
+/** A log may begin with messages of overtaken writers: so many beginnings are tried, and the longest chain believed. */
+const beginnings = 16
+
+export class TopicJournal<T extends object> implements Journal<T> {
+  readonly #topic: Topic<T>
+  readonly #key: string
+  readonly #partition: number
+  readonly #name: string
+  readonly #installation: Installation
+  readonly #accumulator: Accumulator
+  readonly #encoder: Encoder
+  readonly #decoder: Decoder<T>
+  /** Offset that the next append should get. */
+  #end = 0
+
+  constructor(topic: Topic<T>, key: string, installation: Installation, accumulator: Accumulator, encoder: Encoder) {
+    this.#topic = topic
+    this.#key = key
+    this.#partition = new Partitioner(topic).of(key)
+    this.#name = installation.names.topic(topic)
+    this.#installation = installation
+    this.#accumulator = accumulator
+    this.#encoder = encoder
+    this.#decoder = new Decoder(topic)
+  }
+
+  async tail(limit: number): Promise<readonly { readonly record: T; readonly position: string }[]> {
+    const reading = await this.#reading()
+    const { low, high } = await partitionEnds(reading.admin, this.#name, this.#partition)
+    this.#end = high
+    for (let length = 2 * limit; ; length *= 4) {
+      const from = Math.max(low, high - length)
+      const messages = await readStretch(reading, { topic: this.#name, partition: this.#partition, from, to: high })
+      const accepted = longestChain(messages.filter((message) => message.key?.toString() === this.#key))
+      if (accepted.length < limit && from > low) continue
+      return Promise.all(accepted.slice(-limit).map((message) => this.#read(message)))
+    }
+  }
+
+  async append(entries: readonly { readonly record: T; readonly stamp: Stamp }[]): Promise<'appended' | 'overtaken'> {
+    for (const { record, stamp } of entries) {
+      const value = this.#encoder.encode(this.#topic, record)
+      const message = { key: this.#key, value, headers: placeHeaders(stamp) }
+      this.#accumulator.append(this.#name, this.#partition, message, this.#topic.maxMessageBytes !== undefined)
+    }
+    await this.#accumulator.flushed()
+    const expected = this.#end
+    this.#end = this.#accumulator.endOf(this.#name, this.#partition) ?? expected
+    if (this.#end === expected + entries.length) return 'appended'
+    return (await this.#onlyOurs(expected, entries.length)) ? 'appended' : 'overtaken'
+  }
+
+  /** Other keys share the partition: only somebody else's message of our key overtakes us. */
+  async #onlyOurs(from: number, count: number): Promise<boolean> {
+    const stretch = { topic: this.#name, partition: this.#partition, from, to: this.#end }
+    const messages = await readStretch(await this.#reading(), stretch)
+    return messages.filter((message) => message.key?.toString() === this.#key).length === count
+  }
+
+  async #read(message: KafkaMessage): Promise<{ record: T; position: string }> {
+    const value = message.value ?? Buffer.alloc(0)
+    const id = schemaIdOf(value)
+    if (id !== undefined && !this.#decoder.knows(id)) {
+      const schema = await this.#installation.registry.schema(id)
+      if (schema !== undefined) this.#decoder.learn(id, schema)
+    }
+    return { record: this.#decoder.decode(value), position: placeOf(message.headers)?.position ?? '' }
+  }
+
+  async #reading(): Promise<ReadOptions> {
+    const { kafka, names } = this.#installation
+    return { kafka, names, admin: await this.#installation.admin() }
+  }
+}
+
+/** What a reader of the messages accepts, whichever of the first ones it begins with. */
+function longestChain(messages: readonly KafkaMessage[]): KafkaMessage[] {
+  let longest: KafkaMessage[] = []
+  for (
+    let start = 0;
+    start < Math.min(beginnings, messages.length) && messages.length - start > longest.length;
+    start++
+  ) {
+    const positions = new Positions()
+    const chain = messages.slice(start).filter((message) => {
+      const place = placeOf(message.headers)
+      return place !== undefined && positions.accept(place)
+    })
+    if (chain.length > longest.length) longest = chain
+  }
+  return longest
+}
