@@ -53,53 +53,27 @@ export function blocksOn(client: ChainClient, chainId: number, tip: Mined): Bloc
   let kept: Mined[] = [tip]
   const newest = (): Mined => kept.at(-1) ?? tip
 
-  /** Anvil takes the highest fee first, so the fee falls from one transaction to the next. */
-  const sign = async (request: Request, fee: bigint): Promise<Signed> => {
-    const { account, to, data, value = 0n, gas = data ? 400_000n : 21_000n, legacy } = request
-    const from = addressOf(account)
+  const nextNonce = (from: Address): number => {
     const nonce = nonces.get(from) ?? 0
     nonces.set(from, nonce + 1)
-    const common = { chainId, nonce, gas, value, ...(to && { to }), ...(data && { data }) }
-    const raw = legacy
-      ? await account.signTransaction({ ...common, type: 'legacy', gasPrice: fee })
-      : await account.signTransaction({
-          ...common,
-          type: 'eip1559',
-          maxFeePerGas: fee,
-          maxPriorityFeePerGas: fee / 50n,
-        })
-    return { hash: keccak256(raw), raw, from }
-  }
-
-  const read = async (number: number, transactions: readonly Signed[]): Promise<Mined> => {
-    const block = await client.getBlock({ blockNumber: BigInt(number) })
-    const expected = transactions.map((transaction) => transaction.hash)
-    if (block.transactions.join() !== expected.join()) {
-      throw new Error(
-        `block ${number} holds ${block.transactions.length} transactions, not the ${expected.length} sent, or in another order`,
-      )
-    }
-    return {
-      number,
-      hash: block.hash,
-      ts: Number(block.timestamp),
-      miner: block.miner,
-      baseFee: block.baseFeePerGas ?? 0n,
-      transactions,
-    }
+    return nonce
   }
 
   return {
     tip: newest,
     async mine(requests, ts) {
       const transactions = await Promise.all(
-        requests.map((request, index) => sign(request, (50n + BigInt(requests.length - index)) * gwei)),
+        requests.map((request, index) => {
+          // Anvil takes the highest fee first, so the fee falls from one transaction to the next.
+          const fee = (50n + BigInt(requests.length - index)) * gwei
+          return sign(request, chainId, nextNonce(addressOf(request.account)), fee)
+        }),
       )
       await Promise.all(transactions.map(({ raw }) => client.sendRawTransaction({ serializedTransaction: raw })))
       const parent = newest()
       await client.setNextBlockTimestamp({ timestamp: BigInt(Math.max(ts, parent.ts + 1)) })
       await client.mine({ blocks: 1 })
-      const mined = await read(parent.number + 1, transactions)
+      const mined = await read(client, parent.number + 1, transactions)
       kept = [...kept, mined].slice(-keptStates)
       return mined
     },
@@ -117,7 +91,7 @@ export function blocksOn(client: ChainClient, chainId: number, tip: Mined): Bloc
       const pairs = branch.flatMap((block, index) => block.map(({ raw }) => [raw, index] as const))
       await client.request({ method: 'anvil_reorg', params: [depth, pairs] })
       await client.removeBlockTimestampInterval()
-      const added = await Promise.all(branch.map((block, index) => read(oldest.number + index, block)))
+      const added = await Promise.all(branch.map((block, index) => read(client, oldest.number + index, block)))
       kept = [...kept.slice(0, -depth), ...added]
       // What the left-out senders sent in the removed blocks is undone, so their count goes back by as much.
       for (const { from } of removed.flatMap((block) => block.transactions)) {
@@ -130,4 +104,23 @@ export function blocksOn(client: ChainClient, chainId: number, tip: Mined): Bloc
 
 function otherMiner(miner: Address): Address {
   return `0x${((BigInt(miner) + 1n) % 2n ** 160n).toString(16).padStart(40, '0')}`
+}
+
+async function sign(request: Request, chainId: number, nonce: number, fee: bigint): Promise<Signed> {
+  const { account, to, data, value = 0n, gas = data ? 400_000n : 21_000n, legacy } = request
+  const common = { chainId, nonce, gas, value, ...(to && { to }), ...(data && { data }) }
+  const raw = legacy
+    ? await account.signTransaction({ ...common, type: 'legacy', gasPrice: fee })
+    : await account.signTransaction({ ...common, type: 'eip1559', maxFeePerGas: fee, maxPriorityFeePerGas: fee / 50n })
+  return { hash: keccak256(raw), raw, from: addressOf(account) }
+}
+
+/** @throws Error where the block does not hold exactly these transactions in this order */
+async function read(client: ChainClient, number: number, transactions: readonly Signed[]): Promise<Mined> {
+  const block = await client.getBlock({ blockNumber: BigInt(number) })
+  if (block.transactions.join() !== transactions.map(({ hash }) => hash).join()) {
+    throw new Error(`block ${number} does not hold the ${transactions.length} transactions sent, in their order`)
+  }
+  const { hash, timestamp, miner, baseFeePerGas } = block
+  return { number, hash, ts: Number(timestamp), miner, baseFee: baseFeePerGas ?? 0n, transactions }
 }

@@ -18,7 +18,9 @@ export interface DemoOptions {
 /** @returns the options; ends the process with a clear line where they are wrong. */
 export function parseOptions(argv: readonly string[]): DemoOptions {
   const command = new Command('demo')
-    .description('Runs the whole pipeline on this machine with real servers, fed by a simulated exchange and a local chain.')
+    .description(
+      'Runs the whole pipeline on this machine with real servers, fed by a simulated exchange and a local chain.',
+    )
     .option('--for <seconds>', 'run so long after everything is up, check what came out, and end', positive)
     .option('--json', 'print one JSON object as the last line instead of the live view', false)
     .option('--seed <number>', 'chooses markets, traders, planted events and decoys', whole, 1)
@@ -27,7 +29,10 @@ export function parseOptions(argv: readonly string[]): DemoOptions {
     .option('--live', 'connect to Binance and to the nodes of EVM_RPC_URLS, with WATCH_FILE', false)
     .option('--per-step', 'one process per step even where the machine is small', false)
     .option('--trades-per-second <number>', 'of all symbols together', positive, 150)
-    .addHelpText('after', '\nExamples:\n  npm run demo\n  npm run demo -- --for 60 --json\n  npm run demo -- --replay capture.gz --speed max --json')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  npm run demo\n  npm run demo -- --for 60 --json\n  npm run demo -- --replay capture.gz --speed max --json',
+    )
     .showHelpAfterError('(npm run demo -- --help says what there is)')
     .parse([...argv], { from: 'user' })
   const options = command.opts<Partial<DemoOptions>>()

@@ -20,7 +20,9 @@ function samplesOf(text: string): Sample[] {
   return text.split('\n').flatMap((line) => {
     const [, name = '', labels = '', value = ''] = /^(\w+)(?:\{(.*)\})? (\S+)/.exec(line) ?? []
     if (name === '') return []
-    const pairs = [...labels.matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)].map(([, key = '', text = '']): [string, string] => [key, text])
+    const pairs = [...labels.matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)].map(
+      ([, key = '', text = '']): [string, string] => [key, text],
+    )
     return [{ name, labels: new Map(pairs), value: Number(value) }]
   })
 }
@@ -29,7 +31,11 @@ function samplesOf(text: string): Sample[] {
 export function readSteps(texts: readonly string[], steps: readonly string[]): StepReading[] {
   const samples = texts.flatMap(samplesOf)
   const sum = (step: string, name: string): number =>
-    samples.reduce((total, sample) => (sample.name === `crypto_intel_${name}` && sample.labels.get('step') === step ? total + sample.value : total), 0)
+    samples.reduce(
+      (total, sample) =>
+        sample.name === `crypto_intel_${name}` && sample.labels.get('step') === step ? total + sample.value : total,
+      0,
+    )
   return steps.map((name) => ({
     name,
     in: sum(name, 'records_in_total'),
@@ -43,13 +49,17 @@ export function readSteps(texts: readonly string[], steps: readonly string[]): S
 export function latencyBuckets(texts: readonly string[], step: string): Bucket[] {
   const sums = new Map<number, number>()
   for (const text of texts) {
-    for (const { le, count } of scrapedBuckets(text, 'crypto_intel_latency_seconds', { step })) sums.set(le, (sums.get(le) ?? 0) + count)
+    for (const { le, count } of scrapedBuckets(text, 'crypto_intel_latency_seconds', { step }))
+      sums.set(le, (sums.get(le) ?? 0) + count)
   }
   return [...sums].map(([le, count]) => ({ le, count })).toSorted((a, b) => a.le - b.le)
 }
 
 /** Quantiles of what was observed between two readings, in milliseconds; null where there was nothing. */
-export function quantilesBetween(before: readonly Bucket[], after: readonly Bucket[]): { p50: number | null; p99: number | null } {
+export function quantilesBetween(
+  before: readonly Bucket[],
+  after: readonly Bucket[],
+): { p50: number | null; p99: number | null } {
   const earlier = new Map(before.map(({ le, count }) => [le, count]))
   const between = after.map(({ le, count }) => ({ le, count: count - (earlier.get(le) ?? 0) }))
   const at = (q: number): number | null => {

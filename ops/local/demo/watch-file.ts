@@ -38,7 +38,10 @@ export function writeWatchFile(path: string, { symbols, chains, telegramUrl, web
     chains,
     alerts: [
       patternRule('price-shock', 'critical', 'Price shock on {symbol}'),
-      patternRule('whale-transfer', 'warning', 'Whale transfer of {facts.usd} USD'),
+      {
+        ...patternRule('whale-transfer', 'warning', 'Whale transfer of {facts.usd} USD'),
+        text: '{summary} in {facts.txHash}',
+      },
       patternRule('sandwich', 'warning', 'Sandwich in pool {subject}'),
       patternRule('wash-ring', 'warning', 'Wash trading of {subject}'),
       patternRule('address-poisoning', 'warning', 'Address poisoning of {subject}'),
@@ -54,7 +57,12 @@ export function writeWatchFile(path: string, { symbols, chains, telegramUrl, web
       },
     ],
     channels: {
-      telegram: { kind: 'telegram', chatId: demoSecrets.telegramChat, tokenFrom: 'DEMO_TELEGRAM_TOKEN', baseUrl: telegramUrl },
+      telegram: {
+        kind: 'telegram',
+        chatId: demoSecrets.telegramChat,
+        tokenFrom: 'DEMO_TELEGRAM_TOKEN',
+        baseUrl: telegramUrl,
+      },
       webhook: { kind: 'webhook', url: webhookUrl, secretFrom: 'DEMO_WEBHOOK_SECRET' },
     },
   }

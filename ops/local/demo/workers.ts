@@ -101,7 +101,9 @@ export async function startWorkers(
     stop,
     async scrape() {
       const texts = handles.map(async ({ port }) => (await fetch(`http://127.0.0.1:${port}/metrics`)).text())
-      return (await Promise.allSettled(texts)).flatMap((outcome) => (outcome.status === 'fulfilled' ? outcome.value : []))
+      return (await Promise.allSettled(texts)).flatMap((outcome) =>
+        outcome.status === 'fulfilled' ? outcome.value : [],
+      )
     },
   }
 }

@@ -66,7 +66,7 @@ function postgresPrograms(): string {
   const bin = given ?? join(packageFolder(), 'native', 'bin')
   if (existsSync(join(bin, 'postgres')) && existsSync(join(bin, 'initdb'))) return bin
   throw new Error(
-    `no postgres and initdb in ${bin}: ${given === undefined ? 'run npm ci again' : 'POSTGRES_BIN must name a folder that has them'}`,
+    `no postgres and initdb in ${bin}: ${given === undefined ? 'run npm run setup' : 'POSTGRES_BIN must name a folder that has them'}`,
   )
 }
 
