@@ -24,7 +24,7 @@ interface State {
 }
 
 /** A busier token than this sheds the transfers that matter least. */
-const mostHops = 400
+const mostHops = 256
 /** Parts of a window by which its volume slides. */
 const parts = 20
 /** The share of the window's least ring volume below which a transfer of a busy token is shed. */

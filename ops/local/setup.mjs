@@ -32,20 +32,21 @@ async function main([command, ...args]) {
   if (command !== undefined) await runCommand(command, args)
 }
 
+/** Installs what is missing side by side: each waits for the network most of the time. Gives what went wrong. */
 async function installMissing() {
-  const faults = []
-  for (const { name, isThere, install } of needs) {
-    if (isThere()) continue
-    const since = Date.now()
-    say(`installing ${name}`)
-    try {
-      await install()
-      say(`${name} installed in ${seconds(since)}`)
-    } catch (error) {
-      faults.push(`${name} cannot be installed: ${error.message}`)
-    }
-  }
-  return faults
+  const installing = needs
+    .filter(({ isThere }) => !isThere())
+    .map(async ({ name, install }) => {
+      const since = Date.now()
+      say(`installing ${name}`)
+      try {
+        await install()
+        say(`${name} installed in ${seconds(since)}`)
+      } catch (error) {
+        return `${name} cannot be installed: ${error.message}`
+      }
+    })
+  return (await Promise.all(installing)).filter((fault) => fault !== undefined)
 }
 
 // npm packages
@@ -101,14 +102,14 @@ async function installJavaServers() {
     throw new Error(`a JDK 17 or newer is needed, ${found}: apt-get install openjdk-17-jdk-headless, or set JAVA_HOME`)
   }
   if (spawnSync('mvn', ['--version']).status !== 0) throw new Error('Maven is needed: apt-get install maven')
-  const unfinished = emptyFolder('java.unfinished')
+  const unfinished = unfinishedFolder('java')
   const show = (line) => {
     const [, file] = /Downloading from .*\/([^/]+\.(?:jar|gz))/.exec(line) ?? []
     if (file !== undefined) say(`downloading ${file}`)
   }
   await run('mvn', ['--batch-mode', '--file', pom, 'package', `-Dinto=${unfinished}`], {
     onLine: show,
-    fault: /^\[ERROR\] (.*)/,
+    fault: /\[ERROR\] (.*\S)/,
   })
   writeFileSync(join(unfinished, 'pom.sha256'), pomHash())
   replaceFolder(unfinished, 'java')
@@ -128,7 +129,7 @@ async function installRedis() {
       'install Redis 6.2 or newer so that `redis-server` is on the PATH, or set REDIS_URL to one that runs',
     )
   }
-  const unfinished = emptyFolder('redis.unfinished')
+  const unfinished = unfinishedFolder('redis')
   const hint = 'apt-get install redis-server, or set REDIS_URL to one that runs'
   try {
     await downloadDebianPackages(unfinished, [])
@@ -177,25 +178,19 @@ async function downloadDebianPackages(folder, options) {
 
 // The command
 
-/**
- * Runs ops/local/<command>.ts with the project's programs first on the path, and ends as it ended. Should this process be killed,
- * the pipe on descriptor 3 closes and the command is interrupted.
- */
+/** Runs ops/local/<command>.ts with the project's programs first on the path, and ends as it ended. */
 async function runCommand(command, args) {
   const file = join(project, 'ops', 'local', `${command}.ts`)
   if (!existsSync(file)) fail([`unknown command ${command}: there is no ${file}`])
-  const guarded = '( ( read -r _ <&3 || kill -INT $$ ) </dev/null >/dev/null 2>&1 & ); exec "$@" 3<&-'
-  const child = spawn('/bin/sh', ['-c', guarded, command, join(programs, 'node'), file, ...args], {
+  const child = spawnGuarded(join(programs, 'node'), [file, ...args], {
     stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
     env: { ...process.env, PATH: [programs, process.env.PATH].join(delimiter) },
   })
-  child.stdio[3].on('error', () => undefined)
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     // A terminal's Ctrl-C reaches the command by itself, and a second one means haste.
     process.on(signal, () => (signal === 'SIGINT' && process.stdin.isTTY ? undefined : child.kill(signal)))
   }
   const [code, signal] = await new Promise((resolve) => child.once('exit', (...end) => resolve(end)))
-  child.stdio[3].end('done\n')
   process.exitCode = code ?? 128 + constants.signals[signal]
 }
 
@@ -204,7 +199,7 @@ async function runCommand(command, args) {
 /** Runs a program and throws its last error line when it fails; says every 10 s that it still runs. */
 function run(program, args, { cwd = project, onLine = () => undefined, fault, hint } = {}) {
   const since = Date.now()
-  const child = spawn(program, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawnGuarded(program, args, { cwd, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] })
   const ticker = setInterval(() => say(`${program} still works, ${seconds(since)}`), 10_000)
   const lines = []
   for (const stream of [child.stdout, child.stderr]) {
@@ -226,6 +221,16 @@ function run(program, args, { cwd = project, onLine = () => undefined, fault, hi
       reject(new Error([`${program} ${args[0]} failed: ${reason}`, hint].filter(Boolean).join('; ')))
     })
   }).finally(() => clearInterval(ticker))
+}
+
+/** Starts a program that is interrupted when this process is gone, even by kill -9: then the pipe on descriptor 3 closes unsaid. */
+function spawnGuarded(program, args, options) {
+  const guard = '( ( read -r _ <&3 || kill -INT $$ ) </dev/null >/dev/null 2>&1 & ); exec "$@" 3<&-'
+  const child = spawn('/bin/sh', ['-c', guard, 'sh', program, ...args], options)
+  const lifeline = child.stdio[3]
+  lifeline.on('error', () => undefined)
+  child.once('exit', () => lifeline.end('done\n'))
+  return child
 }
 
 /** Runs `work` while no other set-up of this checkout does; a lock whose owner is gone is taken over. */
@@ -258,11 +263,12 @@ function takeLock(lock) {
     const owner = Number(readFileSync(lock, 'utf8'))
     // Without a number its owner was cut off while writing it, or is about to.
     const abandoned = owner > 0 ? !isAlive(owner) : Date.now() - statSync(lock).mtimeMs > 5000
-    if (abandoned) rmSync(lock, { force: true })
+    if (!abandoned) return false
+    rmSync(lock, { force: true })
   } catch (error) {
     if (error.code !== 'ENOENT') throw error
   }
-  return false
+  return takeLock(lock)
 }
 
 function isAlive(pid) {
@@ -274,9 +280,12 @@ function isAlive(pid) {
   }
 }
 
-function emptyFolder(name) {
-  const folder = join(local, name)
-  rmSync(folder, { recursive: true, force: true })
+/** A folder of this process; what others left under that name goes, since only the holder of the lock is here. */
+function unfinishedFolder(name) {
+  for (const file of readdirSync(local).filter((entry) => entry.startsWith(`${name}.unfinished`))) {
+    rmSync(join(local, file), { recursive: true, force: true })
+  }
+  const folder = join(local, `${name}.unfinished-${process.pid}`)
   mkdirSync(folder, { recursive: true })
   return folder
 }

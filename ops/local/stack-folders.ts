@@ -47,10 +47,12 @@ function tryClaim(root: string, name: string): StackFolders | number {
 }
 
 function wipe(data: string): void {
+  if (!existsSync(data)) return
   for (const entry of readdirSync(data)) {
     const path = join(data, entry)
     // PostgreSQL's folder may be a link to one outside.
     if (existsSync(path)) rmSync(realpathSync(path), { recursive: true, force: true })
     rmSync(path, { force: true })
   }
+  rmSync(data, { recursive: true })
 }

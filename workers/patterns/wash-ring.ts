@@ -33,6 +33,11 @@ export interface RingSearch {
 const largestRing = 5
 /** The share of a member's transfers, while the ring turns, that must be with other members. */
 const exclusivity = 0.75
+/**
+ * Hops that one search may try. A ring is found at once, since its hops are the newest of their kind; what takes longer is a
+ * crowd that sends like amounts in all directions, which is no ring.
+ */
+const mostTries = 50
 /** Wallets that deal with more others than this are pools, routers or exchanges. */
 const mostCounterparties = 10
 
@@ -46,7 +51,7 @@ export function findRing(hops: readonly Hop[], search: RingSearch): Ring | undef
   const newest = hops.at(-1)
   if (newest === undefined || !repeats(hops, newest, search.rounds)) return undefined
   if (search.excludes(newest.from) || search.excludes(newest.to)) return undefined
-  for (const round of lastRounds(hops, search, [hops.length - 1])) {
+  for (const round of lastRounds(hops, search, [hops.length - 1], { left: mostTries })) {
     const path = earlierRounds(hops, round, search)
     if (path === undefined) continue
     const found = path.toReversed().flatMap((index) => hops[index] ?? [])
@@ -77,7 +82,12 @@ export const volumeAmong = (hops: readonly Hop[], wallets: readonly string[]): n
  * Every way, newest hops first, in which the transfers may close a round, read backwards.
  * @param path indexes of the hops of the round so far, newest first
  */
-function* lastRounds(hops: readonly Hop[], search: RingSearch, path: readonly number[]): Generator<readonly number[]> {
+function* lastRounds(
+  hops: readonly Hop[],
+  search: RingSearch,
+  path: readonly number[],
+  tries: { left: number },
+): Generator<readonly number[]> {
   const [end, head] = [hops[path[0] ?? 0]?.to, hops[path.at(-1) ?? 0]]
   if (head === undefined) return
   if (head.from === end) {
@@ -86,14 +96,15 @@ function* lastRounds(hops: readonly Hop[], search: RingSearch, path: readonly nu
   }
   if (path.length === largestRing) return
   const tried = new Set<string>()
-  for (let index = (path.at(-1) ?? 0) - 1; index >= 0; index -= 1) {
+  for (let index = (path.at(-1) ?? 0) - 1; index >= 0 && tries.left > 0; index -= 1) {
     const hop = hops[index]
     if (hop === undefined || hop.to !== head.from || hop.txHash === head.txHash || tried.has(hop.from)) continue
     const visited = path.some((other) => hops[other]?.from === hop.from)
     if (visited || !alike(hops, [...path, index], search.tolerance)) continue
     tried.add(hop.from)
+    tries.left -= 1
     if (search.excludes(hop.from) || !repeats(hops, hop, search.rounds)) continue
-    yield* lastRounds(hops, search, [...path, index])
+    yield* lastRounds(hops, search, [...path, index], tries)
   }
 }
 

@@ -145,6 +145,8 @@ export const quoted = (name: string): string => pg.escapeIdentifier(name)
 
 async function hear(client: pg.Client, channel: string, heard: () => void, signal: AbortSignal): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
+  // The connection may end before anyone awaits it.
+  promise.catch(ignore)
   client.on('notification', heard)
   client.on('error', (error) => reject(error))
   client.on('end', () => reject(new RetryableError('unavailable', 'lost the database connection that listens')))

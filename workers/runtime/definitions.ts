@@ -24,6 +24,8 @@ export interface Topic<T extends object = object> {
   readonly maxMessageBytes?: number
   /** True where consumers outside the topology read it, so that `check` does not ask for a reader. */
   readonly output?: true
+  /** True where several steps write it, each under origins of its own; `check` allows one writer elsewhere. */
+  readonly shared?: true
 }
 
 /** Fields by which a record says which blocks it rests on; the runtime fills them in for derived records. */

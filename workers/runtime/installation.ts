@@ -1,7 +1,7 @@
 /** What all steps of a process share: clients of the servers, the thread host, health; each made once, when first needed. */
 import type { Admin, Kafka, Producer } from 'kafkajs'
 import { connectDatabase, type Database } from './database.ts'
-import type { Context } from './definitions.ts'
+import type { Context, Step } from './definitions.ts'
 import { RetryableError, classify, oneLine } from './errors.ts'
 import type { Health } from './health.ts'
 import { createKafka, createNames, type Names } from './kafka/client.ts'
@@ -14,7 +14,6 @@ export class Installation {
   readonly context: Context
   readonly names: Names
   readonly kafka: Kafka
-  readonly registry: Registry
   readonly health: Health
   readonly #shutdown: Shutdown
   #admin: Promise<Admin> | undefined
@@ -22,6 +21,7 @@ export class Installation {
   #store: Promise<RedisStore> | undefined
   #database: Promise<Database> | undefined
   #threads: Threads | undefined
+  #registry: Registry | undefined
 
   constructor(context: Context, health: Health, shutdown: Shutdown) {
     this.context = context
@@ -29,12 +29,26 @@ export class Installation {
     this.#shutdown = shutdown
     this.names = createNames(context.config.namespace)
     this.kafka = createKafka(context.config, context.log)
-    this.registry = new Registry(context.config, this.names)
+  }
+
+  /**
+   * Makes the clients that the steps need. What is made first is closed last: a step must be able to end what it began.
+   * @throws RetryableError or FatalError that names the server
+   */
+  async connect(steps: readonly Step[]): Promise<void> {
+    const any = (kind: Step['kind']): boolean => steps.some((step) => step.kind === kind)
+    await Promise.all([this.admin(), this.producer(), any('processor') && this.store(), any('sink') && this.database()])
+    if (any('processor')) this.threads()
   }
 
   fatal(error: unknown): void {
     this.context.metrics.errors.inc({ step: 'process', class: 'fatal' })
     this.#shutdown.fatal(error)
+  }
+
+  get registry(): Registry {
+    this.#registry ??= new Registry(this.context.config, this.names)
+    return this.#registry
   }
 
   admin(): Promise<Admin> {

@@ -16,6 +16,7 @@ import { schemaIdOf } from './codec.ts'
 import type { ClaimedSlot } from './state/redis-store.ts'
 import type { RunAnswer } from './thread.ts'
 
+let openings = 0
 /** Only an explicit reprocessing raises it. */
 const generation = 0
 const retryMs = 250
@@ -24,7 +25,8 @@ export class ProcessorSlot implements Slot {
   readonly #step: Processor
   readonly #shared: ProcessorShared
   readonly #control: SlotControl
-  readonly #thread: string
+  /** Name of this slot in its thread; never used again, so that what is late cannot meet its successor. */
+  #thread = ''
   readonly #origin: string
   readonly #intake: Intake
   /** Grows whenever memory is dropped: what began before then no longer counts. */
@@ -46,7 +48,6 @@ export class ProcessorSlot implements Slot {
     this.#step = step
     this.#shared = shared
     this.#control = control
-    this.#thread = `${step.name}|${control.topic.name}|${control.partition}`
     this.#origin = `${step.name}:${control.topic.name}:${control.partition}`
     this.#intake = new Intake(step.name)
   }
@@ -71,9 +72,10 @@ export class ProcessorSlot implements Slot {
   async open(): Promise<Resumption> {
     const epoch = this.#drop()
     const claimed = await this.#shared.store.claim(this.#name)
+    const thread = `${this.#origin}#${++openings}`
     await this.#shared.threads.open({
       op: 'open',
-      slot: this.#thread,
+      slot: thread,
       module: this.#step.module,
       step: this.#step.name,
       topic: this.#control.topic.name,
@@ -81,7 +83,9 @@ export class ProcessorSlot implements Slot {
       schemaIds: this.#shared.schemaIds,
       stored: claimed.fields,
     })
-    if (epoch === this.#epoch) {
+    if (epoch !== this.#epoch) void this.#shared.threads.close(thread)
+    else {
+      this.#thread = thread
       this.#claimed = claimed
       this.#learned = new Set()
       this.#expected = claimed.offset
@@ -104,7 +108,6 @@ export class ProcessorSlot implements Slot {
 
   close(): void {
     this.#drop()
-    void this.#shared.threads.close(this.#thread)
   }
 
   /** Ends what is in flight and checkpoints; what is still queued is left to whoever comes next. */
@@ -119,6 +122,7 @@ export class ProcessorSlot implements Slot {
   }
 
   #drop(): number {
+    if (this.#claimed !== undefined) void this.#shared.threads.close(this.#thread)
     this.#claimed = undefined
     this.#intake.reset([])
     this.#unsaved = 0

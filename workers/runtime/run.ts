@@ -26,6 +26,7 @@ export function selectSteps(topology: Topology, names: readonly string[]): reado
 /** Starts the steps, which then run until the process is asked to stop. */
 export async function runSteps(steps: readonly Step[], installation: Installation): Promise<void> {
   const running: RunningStep[] = []
+  await installation.connect(steps)
   // Together: each takes part of the time there is to stop.
   installation.onStop('steps', async () => void (await Promise.all(running.map((step) => step.stop()))))
   await Promise.all(steps.map(async (step) => running.push(await start(step, installation))))

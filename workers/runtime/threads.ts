@@ -36,7 +36,7 @@ export class Threads {
     })
   }
 
-  /** Makes a slot live in a thread: the next in turn, always the same for a slot's name. */
+  /** Makes a slot live in a thread: the next in turn, and the same until it is closed. */
   async open(request: Extract<ThreadRequest, { op: 'open' }>): Promise<void> {
     await this.#laneOf(request.slot).pool.run(request)
   }
@@ -59,8 +59,11 @@ export class Threads {
     return changes
   }
 
+  /** Forgets a slot; tasks that were sent before still run. */
   async close(slot: string): Promise<void> {
-    await this.#laneOf(slot).pool.run({ op: 'close', slot })
+    const { pool } = this.#laneOf(slot)
+    this.#home.delete(slot)
+    await pool.run({ op: 'close', slot }).catch(() => {})
   }
 
   async destroy(): Promise<void> {

@@ -12,8 +12,8 @@ export interface Feeds {
   readonly receivers: Receivers
   /** Begins the planted events; the market's take up to 40 s, the chain's 32 blocks. */
   arm(): void
-  /** Ends trades and transactions, lets planted events end and windows close. */
-  settle(): Promise<void>
+  /** Lets planted events end, then stops trades and transactions. @returns when trading stopped, milliseconds */
+  settle(): Promise<number>
   stop(): Promise<void>
 }
 
@@ -43,7 +43,9 @@ export async function startFeeds(seed: number, tradesPerSecond: number): Promise
     async settle() {
       await sleep(Math.max(0, armedAt + armedUntil - Date.now()))
       exchange.pause('trades')
+      const pausedAt = Date.now()
       await chain.settle()
+      return pausedAt
     },
     async stop() {
       await Promise.all([exchange.stop(), chain.stop(), receivers.stop()])

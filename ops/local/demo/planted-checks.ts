@@ -25,24 +25,30 @@ export interface PlantedOutcome {
   readonly checks: readonly Check[]
 }
 
-/** @returns what was planted with what was found, and the checks that follow. */
+/**
+ * @param restFrom when trading was stopped, milliseconds: silence after it is no wonder
+ * @returns what was planted with what was found, and the checks that follow
+ */
 export async function checkPlanted(
   exchange: Pick<Exchange, 'planted' | 'decoys'>,
   chain: Pick<Chain, 'planted' | 'decoys'>,
   tables: Tables,
+  restFrom: number,
 ): Promise<PlantedOutcome> {
   const matches = await tables.query<Match>(
     'SELECT id, pattern, subject, symbol, evidence, summary FROM pattern_matches',
   )
+  const quiet = await tables.query<{ feed: string }>(
+    "SELECT feed FROM feed_status WHERE status = 'stale' AND received_at < to_timestamp($1 / 1000.0)",
+    [restFrom],
+  )
+  const stale = quiet.map(({ feed }) => feed)
   const explained = new Set<string>()
-  const planted = [
-    ...chainResults(chain, matches, explained),
-    ...(await marketResults(exchange, matches, tables, explained)),
-  ]
+  const planted = [...chainResults(chain, matches, explained), ...marketResults(exchange, matches, stale, explained)]
   const misses = planted
     .filter(({ ok }) => !ok)
     .map(({ what, expected, found }) => `${what}: expected ${expected}, found ${found}`)
-  const decoys = await decoyFaults(exchange, chain, matches, tables)
+  const decoys = decoyFaults(exchange, chain, matches, stale)
   const others = matches.filter(({ id }) => !explained.has(id)).map(({ summary }) => summary)
   const verdict = (name: string, faults: readonly string[], detail: string): Check => ({
     name,
@@ -67,9 +73,7 @@ function chainResults(
   return chain.planted().map(({ name, expected, removed }) => {
     const found = matches.filter(
       ({ pattern, subject, evidence }) =>
-        pattern === expected.pattern &&
-        subject === expected.subject &&
-        expected.records.some((id) => evidence.includes(id)),
+        pattern === expected.pattern && subject === expected.subject && restsOn(evidence, expected.records),
     )
     for (const { id } of found) explained.add(id)
     if (removed !== undefined)
@@ -88,12 +92,12 @@ function chainResults(
   })
 }
 
-async function marketResults(
+function marketResults(
   exchange: Pick<Exchange, 'planted'>,
   matches: readonly Match[],
-  tables: Tables,
+  stale: readonly string[],
   explained: Set<string>,
-): Promise<PlantedResult[]> {
+): PlantedResult[] {
   const results: PlantedResult[] = []
   for (const event of exchange.planted()) {
     if (event.what === 'flash-crash') {
@@ -106,7 +110,6 @@ async function marketResults(
         ok: found.length >= 1,
       })
     } else {
-      const stale = await staleFeeds(tables)
       const ok = stale.some((feed) => feed.includes(event.symbol))
       results.push({
         what: event.what,
@@ -119,23 +122,19 @@ async function marketResults(
   return results
 }
 
-async function decoyFaults(
+function decoyFaults(
   exchange: Pick<Exchange, 'decoys'>,
   chain: Pick<Chain, 'decoys'>,
   matches: readonly Match[],
-  tables: Tables,
-): Promise<string[]> {
+  stale: readonly string[],
+): string[] {
   const faults = chain
     .decoys()
     .flatMap(({ name, expected }) =>
       matches
-        .filter(
-          ({ pattern, evidence }) =>
-            pattern === expected.pattern && expected.records.some((id) => evidence.includes(id)),
-        )
+        .filter(({ pattern, evidence }) => pattern === expected.pattern && restsOn(evidence, expected.records))
         .map(({ summary }) => `${name}: ${summary}`),
     )
-  const stale = await staleFeeds(tables)
   for (const { what, symbol } of exchange.decoys) {
     if (what === 'drift')
       faults.push(
@@ -148,8 +147,6 @@ async function decoyFaults(
   return faults
 }
 
-async function staleFeeds(tables: Tables): Promise<string[]> {
-  return (await tables.query<{ feed: string }>("SELECT feed FROM feed_status WHERE status = 'stale'")).map(
-    ({ feed }) => feed,
-  )
-}
+/** A match rests on records, or on what was made of them, whose ids begin with theirs. */
+const restsOn = (evidence: readonly string[], records: readonly string[]): boolean =>
+  records.some((id) => evidence.some((other) => other === id || other.startsWith(`${id}:`)))

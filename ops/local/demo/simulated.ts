@@ -76,7 +76,7 @@ async function observe(
   if (options.for === undefined || signal.aborted) return undefined
   const durationS = Math.round((Date.now() - since) / 100) / 10
   say('draining')
-  await Promise.race([feeds.settle(), feeds.chain.failed])
+  const restFrom = await Promise.race([feeds.settle(), feeds.chain.failed])
   // The venue's time goes on while its trades rest, so that every window closes.
   await sleep(3_000)
   const eventToRow = quantilesBetween(before, latencyBuckets(await workers.scrape(), 'timescale-trades'))
@@ -84,7 +84,7 @@ async function observe(
   feeds.exchange.pause('all')
   const readings = await drain(pipeline, drainPatienceS)
   const topics = await countTopics(pipeline.env)
-  const { planted, checks: plantedChecks } = await checkPlanted(feeds.exchange, feeds.chain, tables)
+  const { planted, checks: plantedChecks } = await checkPlanted(feeds.exchange, feeds.chain, tables, restFrom)
   const alerts = await checkAlerts(
     feeds.receivers,
     tables,

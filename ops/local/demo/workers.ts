@@ -16,8 +16,10 @@ export interface Workers {
   readonly groups: readonly WorkerGroup[]
   /** The text of /metrics of each process that answers. */
   scrape(): Promise<string[]>
-  /** How often a process ended by itself. */
+  /** How often a process ended without being asked to. */
   restarts(): number
+  /** Kills a group's process as a crash would; it is started again. */
+  kill(group: string): Promise<void>
   stop(): Promise<void>
 }
 
@@ -40,6 +42,7 @@ export function groupSteps(steps: readonly Step[], perStep: boolean): WorkerGrou
 
 /**
  * Starts the processes side by side and waits until all are ready.
+ * @param name of the folder of their logs
  * @throws one line with the end of the log where one cannot start
  */
 export async function startWorkers(
@@ -47,10 +50,11 @@ export async function startWorkers(
   groups: readonly WorkerGroup[],
   env: NodeJS.ProcessEnv,
   onProgress: (line: string) => void,
+  name = 'demo',
 ): Promise<Workers> {
   const handles: ServerHandle[] = []
   let [stopping, restarts] = [false, 0]
-  const logs = join(localFolder, 'logs', 'demo')
+  const logs = join(localFolder, 'logs', name)
   mkdirSync(logs, { recursive: true })
 
   const start = async ({ name, steps }: WorkerGroup): Promise<void> => {
@@ -98,6 +102,9 @@ export async function startWorkers(
   return {
     groups,
     restarts: () => restarts,
+    async kill(group) {
+      await handles.find((handle) => handle.name === group)?.kill()
+    },
     stop,
     async scrape() {
       const texts = handles.map(async ({ port }) => (await fetch(`http://127.0.0.1:${port}/metrics`)).text())

@@ -1,7 +1,7 @@
 import { COMPATIBILITY, SchemaRegistry, SchemaType } from '@kafkajs/confluent-schema-registry'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,6 +18,13 @@ const isRunning = (pid: number): boolean => {
   } catch {
     return false
   }
+}
+
+/** A folder that PostgreSQL's user may enter, too. */
+const emptyFolder = async (): Promise<string> => {
+  const folder = await mkdtemp(join(tmpdir(), 'stack-'))
+  await chmod(folder, 0o755)
+  return folder
 }
 
 describe('a stack of all servers', () => {
@@ -144,7 +151,7 @@ describe('a stack that cannot start', () => {
   })
 
   it('shows the end of the log of a server that ends', async () => {
-    const root = await mkdtemp(join(tmpdir(), 'stack-'))
+    const root = await emptyFolder()
     const files = join(root, 'data', 'demo', 'redis', 'appendonlydir')
     await mkdir(files, { recursive: true })
     await writeFile(join(files, 'appendonly.aof.manifest'), 'no manifest\n')
@@ -154,7 +161,7 @@ describe('a stack that cannot start', () => {
   })
 
   it('names the process that holds its folder', async () => {
-    const root = await mkdtemp(join(tmpdir(), 'stack-'))
+    const root = await emptyFolder()
     const first = await startStack({ root, reuse: false, only: ['redis'] })
     await expect(startStack({ root, reuse: false, only: ['redis'] })).rejects.toThrow(
       `belong to process ${process.pid}`,
@@ -165,7 +172,7 @@ describe('a stack that cannot start', () => {
 })
 
 it('ends with a process that is killed, and the next one goes on with its data', async () => {
-  const root = await mkdtemp(join(tmpdir(), 'stack-'))
+  const root = await emptyFolder()
   const script = join(import.meta.dirname, '..', '..', 'support', 'hold-stack.ts')
   const holder = spawn(process.execPath, [script, root, 'postgres,redis'], { stdio: ['ignore', 'pipe', 'inherit'] })
   const [output] = await once(holder.stdout.setEncoding('utf8'), 'data')
@@ -173,6 +180,7 @@ it('ends with a process that is killed, and the next one goes on with its data',
   expect(pids.map(isRunning)).toEqual([true, true])
 
   holder.kill('SIGKILL')
+  await once(holder, 'exit')
   const next = await startStack({ root, reuse: false, only: ['postgres', 'redis'] })
   await eventually(() => expect(pids.map(isRunning)).toEqual([false, false]))
   await next.stop()

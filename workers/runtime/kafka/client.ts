@@ -1,7 +1,7 @@
 /** The only place that creates Kafka clients: security, logging, names with their namespace, and what kafkajs needs mended. */
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { Kafka, Partitioners, logLevel, type KafkaConfig, type SASLOptions } from 'kafkajs'
+import { Kafka, Partitioners, logLevel, type KafkaConfig, type LogEntry, type SASLOptions } from 'kafkajs'
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import type { Topic } from '../definitions.ts'
@@ -46,15 +46,17 @@ export function createKafka(config: Config, log: Logger): Kafka {
     retry: { initialRetryTime: 100, maxRetryTime: 5_000, retries: 8 },
     ...security(config),
     logLevel: logLevel.WARN,
-    // What kafkajs calls an error it mostly mends by itself; our own code says when a person should act.
-    logCreator:
-      () =>
-      ({ level, log: { message, ...rest } }) => {
-        const { error, groupId, broker } = rest
-        if (level <= logLevel.ERROR) log.warn({ kafka: message, error, groupId, broker }, 'kafka client')
-        else log.debug({ kafka: message, error, groupId, broker }, 'kafka client')
-      },
+    logCreator: () => (entry) => passOn(log, entry),
   })
+}
+
+/**
+ * What kafkajs calls an error it mostly mends by itself: a refusal that it answers by trying again is no news, a lost
+ * connection is a warning. Our own code says when a person should act.
+ */
+function passOn(log: Logger, { level, log: { message, error, groupId, broker } }: LogEntry): void {
+  const news = level <= logLevel.ERROR && !message.startsWith('Response ')
+  log[news ? 'warn' : 'debug']({ kafka: message, error, groupId, broker }, 'kafka client')
 }
 
 function security(config: Config): Pick<KafkaConfig, 'ssl' | 'sasl'> {

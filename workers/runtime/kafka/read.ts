@@ -39,12 +39,29 @@ export async function readStretch(options: ReadOptions, stretch: Stretch): Promi
  * @param signal ends the reading early
  */
 export async function followPartition(
-  { kafka, admin, names }: ReadOptions,
-  { topic, partition, from, to }: Stretch,
+  options: ReadOptions,
+  { topic, ...stretch }: Stretch,
   each: (message: KafkaMessage) => void,
   signal?: AbortSignal,
 ): Promise<void> {
-  if (from >= to) return
+  await followTopic(options, topic, [stretch], each, signal)
+}
+
+/**
+ * Calls `each` with every message of several stretches of a topic, each partition's in order; a stretch that ends at
+ * Infinity goes on with what is appended.
+ * @param signal ends the reading early
+ * @throws Error where the broker does not deliver, and whatever `each` throws
+ */
+export async function followTopic(
+  { kafka, admin, names }: ReadOptions,
+  topic: string,
+  stretches: readonly Omit<Stretch, 'topic'>[],
+  each: (message: KafkaMessage, partition: number) => Promise<void> | void,
+  signal?: AbortSignal,
+): Promise<void> {
+  const open = new Map(stretches.filter(({ from, to }) => from < to).map((stretch) => [stretch.partition, stretch]))
+  if (open.size === 0 || signal?.aborted) return
   const groupId = `${names.group('reader')}-${randomUUID()}`
   const consumer = kafka.consumer({ groupId, maxWaitTimeInMs: 100, retry: { restartOnFailure: async () => false } })
   let timer: NodeJS.Timeout | undefined
@@ -53,34 +70,39 @@ export async function followPartition(
     await new Promise<void>((resolve, reject) => {
       const wait = (): void => {
         clearTimeout(timer)
-        if (to === Infinity) return
-        timer = setTimeout(
-          () => reject(new Error(`reading ${topic}:${partition} from ${from} brought nothing for ${patienceMs} ms`)),
-          patienceMs,
-        )
+        const due = [...open.values()].find(({ to }) => to !== Infinity)
+        if (due === undefined) return
+        const what = `reading ${topic}:${due.partition} from ${due.from} brought nothing for ${patienceMs} ms`
+        timer = setTimeout(() => reject(new Error(what)), patienceMs)
       }
       wait()
       signal?.addEventListener('abort', () => resolve(), { once: true })
       consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error))
       consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
-        const others = (payload.memberAssignment[topic] ?? []).filter((other) => other !== partition)
+        const others = (payload.memberAssignment[topic] ?? []).filter((partition) => !open.has(partition))
         if (others.length > 0) consumer.pause([{ topic, partitions: others }])
-        consumer.seek({ topic, partition, offset: String(from) })
+        for (const { partition, from } of open.values()) consumer.seek({ topic, partition, offset: String(from) })
       })
+      const take = async (partition: number, messages: readonly KafkaMessage[], last: number): Promise<void> => {
+        const stretch = open.get(partition)
+        if (stretch === undefined) return
+        wait()
+        for (const message of messages) {
+          const offset = Number(message.offset)
+          if (signal?.aborted) return
+          if (offset >= stretch.from && offset < stretch.to) await each(message, partition)
+        }
+        if (last + 1 < stretch.to) return
+        open.delete(partition)
+        if (open.size === 0) resolve()
+        else consumer.pause([{ topic, partitions: [partition] }])
+      }
       consumer
         .subscribe({ topic, fromBeginning: true })
         .then(() =>
           consumer.run({
             autoCommit: false,
-            eachBatch: async ({ batch }) => {
-              if (batch.partition !== partition) return
-              wait()
-              for (const message of batch.messages) {
-                const offset = Number(message.offset)
-                if (offset >= from && offset < to) each(message)
-              }
-              if (Number(batch.lastOffset()) + 1 >= to) resolve()
-            },
+            eachBatch: ({ batch }) => take(batch.partition, batch.messages, Number(batch.lastOffset())).catch(reject),
           }),
         )
         .catch(reject)

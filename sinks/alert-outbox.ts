@@ -1,0 +1,61 @@
+/** alerts.fired.v1 → alert_outbox: one row for every message to be sent, and beside it the dispatcher that sends them. */
+import { topics } from '../schemas/topics.ts'
+import type { Alert } from '../schemas/types.ts'
+import { defineSink, type SinkTransaction } from '../workers/runtime/definitions.ts'
+import { dispatchAlerts } from './alerts/dispatch.ts'
+import { outboxChannel } from './alerts/outbox.ts'
+
+export const alertOutbox = defineSink({
+  name: 'alert-outbox',
+  input: topics.alertsFired,
+  async write(alerts, transaction) {
+    let fired: Alert[] = []
+    for (const alert of alerts) {
+      if (!alert.removed) {
+        fired.push(alert)
+        continue
+      }
+      await insert(fired, transaction)
+      fired = []
+      await retract(alert, transaction)
+    }
+    await insert(fired, transaction)
+    await transaction.query('SELECT pg_notify($1, $2)', [outboxChannel, ''])
+  },
+  serve: dispatchAlerts,
+})
+
+async function insert(alerts: readonly Alert[], transaction: SinkTransaction): Promise<void> {
+  if (alerts.length === 0) return
+  const rows = alerts.flatMap((alert) => alert.channels.map((channel) => ({ alert, channel })))
+  await transaction.query(
+    `INSERT INTO alert_outbox (alert_id, revision, removed, channel, payload)
+     SELECT id, revision, false, channel, payload
+     FROM unnest($1::text[], $2::integer[], $3::text[], $4::jsonb[]) AS row (id, revision, channel, payload)
+     ON CONFLICT DO NOTHING`,
+    [
+      rows.map(({ alert }) => alert.id),
+      rows.map(({ alert }) => alert.revision),
+      rows.map(({ channel }) => channel),
+      rows.map(({ alert }) => JSON.stringify(alert)),
+    ],
+  )
+}
+
+/** Cancels what is not sent yet, and has what was sent, or may have been, taken back where it went. */
+async function retract(alert: Alert, transaction: SinkTransaction): Promise<void> {
+  await transaction.query(
+    `UPDATE alert_outbox SET status = 'cancelled'
+     WHERE alert_id = $1 AND revision = $2 AND NOT removed AND status IN ('pending', 'failed')`,
+    [alert.id, alert.revision],
+  )
+  await transaction.query(
+    `INSERT INTO alert_outbox (alert_id, revision, removed, channel, payload)
+     SELECT alert_id, revision, true, channel, $3
+     FROM alert_outbox
+     WHERE alert_id = $1 AND revision = $2 AND NOT removed AND (status IN ('sending', 'sent') OR uncertain)
+     ORDER BY id
+     ON CONFLICT DO NOTHING`,
+    [alert.id, alert.revision, JSON.stringify(alert)],
+  )
+}

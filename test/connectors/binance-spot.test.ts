@@ -1,0 +1,136 @@
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { describe, expect, it, afterEach } from 'vitest'
+import { binanceSpotConnector, connectionTo, readFrame, tradesFrom } from '../../connectors/binance-spot.ts'
+import { RestClient } from '../../connectors/market/rest.ts'
+import { startReplay } from '../../ops/local/exchange/replay.ts'
+import { Collected, eventually, metric } from './market/collecting-session.ts'
+
+const running: { stop(): Promise<void> }[] = []
+afterEach(async () => {
+  for (const one of running.splice(0).reverse()) await one.stop()
+})
+
+const capture = '../shared/fixtures/market/binance-spot/btcusdt-20240808.gz'
+
+describe.skipIf(!existsSync(capture))('the Binance spot connector on the recorded capture', () => {
+  it('gives exactly its 9,757 trades, without a gap', async () => {
+    const replay = await startReplay({ file: capture, speed: 'max' })
+    running.push(replay)
+    const collected = new Collected(binanceSpotConnector(), replay)
+    running.push(collected)
+    await replay.ended
+    await eventually(() => collected.trades.at(-1)?.tradeId === String(replay.ledger()[0]?.lastId))
+    expect(collected.trades).toHaveLength(9_757)
+    expect(collected.trades[0]).toMatchObject({
+      id: 'binance-spot:BTC-USDT:3735683259',
+      ts: 1_723_161_255_342_000,
+      tradeId: '3735683259',
+      side: 'sell',
+      price: '61837.63',
+      size: '0.02',
+    })
+    expect(collected.quotes).toHaveLength(28_040)
+    expect(collected.statusesOf('BTC-USDT')).toEqual(['connected'])
+    expect(await metric(collected, 'gaps_total')).toBe(0)
+    expect(replay.stats().rest.answers).toEqual({ '/api/v3/exchangeInfo 200': 1 })
+  })
+})
+
+describe('a frame of Binance spot', () => {
+  const now = 1_723_161_255_400_000
+  it('is read as a trade: the taker sold where the buyer was the maker', () => {
+    const frame =
+      '{"stream":"btcusdt@trade","data":{"e":"trade","E":1723161255343,"s":"BTCUSDT","t":3735683259,"p":"61837.63000000","q":"0.02000000","T":1723161255342,"m":true,"M":true}}'
+    const trade = {
+      id: 3_735_683_259,
+      ts: 1_723_161_255_342_000,
+      receivedAt: now,
+      side: 'sell',
+      price: '61837.63',
+      size: '0.02',
+    }
+    expect(readFrame(frame, now)).toEqual({ kind: 'trade', symbol: 'BTCUSDT', eventTime: 1_723_161_255_343_000, trade })
+    const micros = frame.replace('"T":1723161255342', '"T":1723161255342123').replace('"m":true', '"m":false')
+    expect(readFrame(micros, now)).toMatchObject({ trade: { ts: 1_723_161_255_342_123, side: 'buy' } })
+  })
+
+  it('is read as a quote', () => {
+    const frame =
+      '{"stream":"btcusdt@bookTicker","data":{"u":50093239212,"s":"BTCUSDT","b":"61837.63000000","B":"3.78826000","a":"61837.64000000","A":"1.54698000"}}'
+    const quote = { bidPrice: '61837.63', bidSize: '3.78826', askPrice: '61837.64', askSize: '1.54698' }
+    expect(readFrame(frame, now)).toEqual({
+      kind: 'quote',
+      symbol: 'BTCUSDT',
+      quote: { updateId: 50_093_239_212, receivedAt: now, ...quote },
+    })
+  })
+
+  it.each([
+    ['{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1770123456789}}', 'closing'],
+    ['{"e":"serverShutdown","E":1770123456789}', 'closing'],
+    ['{"result":null,"id":1}', 'other'],
+    [
+      '{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":1,"u":2,"b":[],"a":[]}}',
+      'other',
+    ],
+    ['{"code":2,"msg":"Invalid request: too many parameters"}', 'refused'],
+    ['{"error":{"code":2,"msg":"Invalid request"},"id":1}', 'refused'],
+    ['', 'malformed'],
+    ['[]', 'malformed'],
+    ['null', 'malformed'],
+    ['{"stream":"btcusdt@trade"}', 'malformed'],
+    [
+      '{"stream":"btcusdt@trade","data":{"e":"trade","s":"BTCUSDT","t":"1","p":"1","q":"1","T":1,"m":true}}',
+      'malformed',
+    ],
+    ['{"stream":"btcusdt@trade","data":{"e":"trade","s":"BTCUSDT","t":1,"p":1,"q":"1","T":1,"m":true}}', 'malformed'],
+    ['{"stream":"btcusdt@bookTicker","data":{"u":1,"s":"BTCUSDT","b":"1","B":"1","a":"x","A":"1"}}', 'malformed'],
+  ])('%s is %s', (frame, kind) => {
+    expect(readFrame(frame, now).kind).toBe(kind)
+  })
+})
+
+describe('a connection to Binance spot', () => {
+  it('listens to each stream once, by its URL as far as that should be long, then by messages', () => {
+    const symbols = Array.from({ length: 512 }, (_, index) => `COIN${index}USDT`)
+    const { url, messages } = connectionTo('wss://stream.binance.com:9443/', symbols)
+    expect(url.length).toBeLessThan(8_000)
+    expect(url).toMatch(/^wss:\/\/stream\.binance\.com:9443\/stream\?streams=coin0usdt@trade\/coin0usdt@bookTicker\//)
+    const later = messages.flatMap((message) => message.match(/[a-z0-9]+@[a-zA-Z]+/g) ?? [])
+    const streams = [...(url.split('=')[1] ?? '').split('/'), ...later]
+    expect(streams).toHaveLength(1_024)
+    expect(new Set(streams)).toEqual(
+      new Set(symbols.flatMap((symbol) => [`${symbol.toLowerCase()}@trade`, `${symbol.toLowerCase()}@bookTicker`])),
+    )
+  })
+})
+
+describe('the history of Binance spot', () => {
+  it('is the newest trades where a host does not serve older ones', async () => {
+    const row = { price: '4.00000100', qty: '12.00000000', quoteQty: '48.000012', time: 1_499_865_549_590 }
+    const rows = [28_457, 28_458].map((id) => ({ id, ...row, isBuyerMaker: true, isBestMatch: true }))
+    const server = createServer((request, response) => {
+      if (request.url?.startsWith('/api/v3/trades?')) response.end(JSON.stringify(rows))
+      else response.writeHead(404).end()
+    }).listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    running.push({ stop: () => new Promise((resolve) => server.close(() => resolve()).closeAllConnections()) })
+    const address = server.address()
+    const rest = new RestClient({
+      baseUrl: `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`,
+      weightPerMinute: 1_000,
+      now: () => 5,
+      signal: new AbortController().signal,
+    })
+    const trade = { ts: 1_499_865_549_590_000, receivedAt: 5, side: 'sell', price: '4.000001', size: '12' }
+    expect(await tradesFrom(rest, 'BNBBTC', 28_458)).toEqual({
+      trades: [
+        { id: 28_457, ...trade },
+        { id: 28_458, ...trade },
+      ],
+      end: 'end',
+    })
+  })
+})

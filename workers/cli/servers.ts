@@ -1,0 +1,37 @@
+/** The servers for a command that ends: clients made when first needed and closed when the work is done. */
+import { loadConfig } from '../runtime/config.ts'
+import type { Server } from '../runtime/config-schema.ts'
+import { createContext } from '../runtime/context.ts'
+import { Installation } from '../runtime/installation.ts'
+import { WatchSchema } from '../runtime/watch.ts'
+import type { App } from './app.ts'
+
+/**
+ * Runs `work` with the servers that it requires.
+ * @throws FatalError where their variables are missing or wrong, and whatever `work` throws
+ */
+export async function withServers<T>(
+  app: App,
+  require: readonly Server[],
+  work: (servers: Installation) => Promise<T>,
+): Promise<T> {
+  // What goes wrong is thrown; lines of a log would stand among the result.
+  const config = { ...loadConfig(app.env, { require }), logLevel: 'silent' as const }
+  const releasers: (() => Promise<void> | void)[] = []
+  const shutdown = {
+    signal: app.signal,
+    onStop: (_name: string, release: () => Promise<void> | void) => {
+      releasers.push(release)
+      return () => {}
+    },
+    stop: () => {},
+    fatal: () => {},
+  }
+  const health = { port: 0, register: () => () => {}, close: async () => {} }
+  const context = createContext(config, WatchSchema.parse({}), 'command', app.signal)
+  try {
+    return await work(new Installation(context, health, shutdown))
+  } finally {
+    for (const release of releasers.reverse()) await release()
+  }
+}

@@ -1,0 +1,147 @@
+/** `state show|reset`: what a processor keeps of each key, and how to make it begin anew. */
+import type { Command } from 'commander'
+import { z } from 'zod'
+import type { Processor } from '../runtime/definitions.ts'
+import { FatalError } from '../runtime/errors.ts'
+import { Partitioner } from '../runtime/kafka/client.ts'
+import type { ClaimedSlot } from '../runtime/state/redis-store.ts'
+import { isoTime, printTable, toJson, type App } from './app.ts'
+import { wholeNumber } from './options.ts'
+import { withServers } from './servers.ts'
+import { assertStopped, assertYes, readerCalled, slotsOf, withSlotOptions, type ChosenSlot, type SlotOptions } from './slots.ts' // prettier-ignore
+
+interface ShowOptions extends SlotOptions {
+  readonly key?: string
+  readonly limit: number
+  readonly json?: true
+}
+
+interface ResetOptions extends SlotOptions {
+  readonly yes?: true
+}
+
+export function addState(program: Command, app: App): void {
+  const state = program
+    .command('state')
+    .description("Show a processor's state, and make it begin anew.")
+    .addHelpText('after', '\nExample:\n  npm start -- state show build-candles')
+  const show = state
+    .command('show')
+    .description('Show the keys that a processor keeps state of; with --key, the state itself.')
+    .argument('<step>', 'a processor')
+  withSlotOptions(show)
+    .option('--key <key>', 'show the state of this key as JSON')
+    .option('--limit <n>', 'most keys to list', wholeNumber, 50)
+    .option('--json', 'print every key with its state as JSON, one line each')
+    .addHelpText('after', '\nExample:\n  npm start -- state show build-candles --key binance-spot:BTC-USDT')
+    .action((step: string, options: ShowOptions) => showState(app, step, options))
+  const reset = state
+    .command('reset')
+    .description(
+      'Forget state, positions and offset of a processor that does not run: it reads its topics from their beginning.',
+    )
+    .argument('<step>', 'a processor')
+  withSlotOptions(reset)
+    .option('--yes', 'do it')
+    .addHelpText('after', '\nExample:\n  npm start -- state reset build-candles --partition 0 --yes')
+    .action((step: string, options: ResetOptions) => resetState(app, step, options))
+}
+
+function processorCalled(app: App, name: string): Processor {
+  const step = readerCalled(app, name)
+  if (step.kind === 'processor') return step
+  throw new FatalError('usage', `${name} is a sink: its state is its tables`, {
+    hint: `npm start -- offsets show ${name}`,
+  })
+}
+
+const Cell = z.object({ state: z.unknown(), wake: z.number().nullable(), newest: z.number() })
+/** A key as state/engine.ts and state/passing-engine.ts store it. */
+const Stored = z.object({
+  v: z.number().optional(),
+  o: z.string().optional(),
+  c: Cell.optional(),
+  p: z.object({ base: Cell, inputs: z.array(z.object({ record: z.unknown() })) }).optional(),
+  cell: Cell.optional(),
+  blocks: z.array(z.unknown()).optional(),
+})
+
+interface KeyState {
+  readonly topic: string
+  readonly partition: number
+  readonly key: string
+  readonly version: number | undefined
+  readonly origin: string | undefined
+  readonly newest: string
+  readonly wakesAt: string | null
+  /** At the finalized height, where inputs are pending. */
+  readonly state: unknown
+  readonly pendingInputs: readonly unknown[]
+  readonly unfinalizedBlocks: readonly unknown[] | undefined
+}
+
+async function showState(app: App, name: string, options: ShowOptions): Promise<void> {
+  const step = processorCalled(app, name)
+  const { key, limit, json } = options
+  const slots = slotsOf(step, options).filter(
+    ({ topic, partition }) => key === undefined || new Partitioner(topic).of(key) === partition,
+  )
+  await withServers(app, ['redis'], async (servers) => {
+    const store = await servers.store()
+    const found: (ChosenSlot & { stored: Omit<ClaimedSlot, 'token'> })[] = []
+    for (const slot of slots) {
+      const stored = await store.read({ step: step.name, topic: slot.topic.name, partition: slot.partition })
+      found.push({ ...slot, stored })
+    }
+    const keys = found
+      .flatMap(({ topic, partition, stored }) => stored.fields.flatMap((field) => read(topic.name, partition, field)))
+      .filter((one) => key === undefined || one.key === key)
+    if (json) return keys.forEach((one) => app.print(toJson(one)))
+    if (key !== undefined) {
+      if (keys.length === 0) throw new FatalError('usage', `${name} keeps no state of ${key}`)
+      return keys.forEach((one) => app.print(toJson(one, 2)))
+    }
+    const rows = keys
+      .slice(0, limit)
+      .map((one) => [one.topic, one.partition, one.key, one.newest, one.pendingInputs.length, toJson(one.state).length])
+    printTable(app, ['topic', 'partition', 'key', 'newest', 'pending', 'bytes'], rows)
+    if (keys.length > limit) app.print(`… ${keys.length - limit} more keys: --limit, or --key`)
+    const stored = found.filter((slot) => slot.stored.offset !== undefined).length
+    app.print(`${keys.length} keys in ${stored} of ${slots.length} partitions that have state`)
+  })
+}
+
+function read(topic: string, partition: number, [field, text]: readonly [string, string]): KeyState[] {
+  if (!field.startsWith('k:')) return []
+  const { v, o, c, p, cell = c ?? p?.base, blocks } = Stored.parse(JSON.parse(text))
+  const time = (micros: number | null | undefined): string | null =>
+    micros === null || micros === undefined || micros < 0 ? null : isoTime(micros)
+  return [
+    {
+      topic,
+      partition,
+      key: field.slice(2),
+      version: v,
+      origin: o,
+      newest: time(cell?.newest) ?? '-',
+      wakesAt: time(cell?.wake),
+      state: cell?.state ?? null,
+      pendingInputs: p?.inputs.map(({ record }) => record) ?? [],
+      unfinalizedBlocks: blocks,
+    },
+  ]
+}
+
+async function resetState(app: App, name: string, options: ResetOptions): Promise<void> {
+  const step = processorCalled(app, name)
+  const slots = slotsOf(step, options)
+  await withServers(app, ['kafka', 'redis'], async (servers) => {
+    await assertStopped(step, servers, await servers.admin())
+    assertYes(options.yes, `${name} would forget its state of ${slots.length} partitions`)
+    const store = await servers.store()
+    for (const { topic, partition } of slots) {
+      const had = await store.reset({ step: step.name, topic: topic.name, partition })
+      app.print(`${topic.name}:${partition} ${had ? 'forgotten' : 'had no state'}`)
+    }
+  })
+}
