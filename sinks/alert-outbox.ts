@@ -29,9 +29,11 @@ async function insert(alerts: readonly Alert[], transaction: SinkTransaction): P
   if (alerts.length === 0) return
   const rows = alerts.flatMap((alert) => alert.channels.map((channel) => ({ alert, channel })))
   await transaction.query(
-    `INSERT INTO alert_outbox (alert_id, revision, removed, channel, payload)
-     SELECT id, revision, false, channel, payload
-     FROM unnest($1::text[], $2::integer[], $3::text[], $4::jsonb[]) AS row (id, revision, channel, payload)
+    `INSERT INTO alert_outbox (alert_id, revision, removed, channel, after_id, payload)
+     SELECT alert, revision, false, channel,
+       (SELECT max(earlier.id) FROM alert_outbox AS earlier WHERE earlier.alert_id = alert AND earlier.channel = row.channel),
+       payload
+     FROM unnest($1::text[], $2::integer[], $3::text[], $4::jsonb[]) AS row (alert, revision, channel, payload)
      ON CONFLICT DO NOTHING`,
     [
       rows.map(({ alert }) => alert.id),
@@ -50,8 +52,8 @@ async function retract(alert: Alert, transaction: SinkTransaction): Promise<void
     [alert.id, alert.revision],
   )
   await transaction.query(
-    `INSERT INTO alert_outbox (alert_id, revision, removed, channel, payload)
-     SELECT alert_id, revision, true, channel, $3
+    `INSERT INTO alert_outbox (alert_id, revision, removed, channel, after_id, payload)
+     SELECT alert_id, revision, true, channel, id, $3
      FROM alert_outbox
      WHERE alert_id = $1 AND revision = $2 AND NOT removed AND (status IN ('sending', 'sent') OR uncertain)
      ORDER BY id

@@ -30,7 +30,8 @@ export const detectPriceShocks = defineProcessor<MarketTrade, State, Watch['dete
     if (trade.ts < state.newest - within) return at.late()
     // Trades a few milliseconds out of order count at the newest time, which keeps the window sorted.
     state.newest = Math.max(state.newest, trade.ts)
-    addTick(state.window, { ts: state.newest, price: Number(trade.price), id: trade.id }, within)
+    const tick = { ts: state.newest, price: Number(trade.price), text: trade.price, id: trade.id }
+    addTick(state.window, tick, within)
     const shock = largestMove(state.window)
     if (shock === undefined || Math.abs(shock.move) < threshold || !hasThree(state.window, within)) return
     const told = state.newest <= state.episodeUntil
@@ -55,7 +56,7 @@ export const detectPriceShocks = defineProcessor<MarketTrade, State, Watch['dete
       facts: {
         direction: move < 0 ? 'down' : 'up',
         move: move.toFixed(6),
-        from: String(from.price),
+        from: from.text,
         to: trade.price,
         seconds: String(seconds),
       },

@@ -3,7 +3,7 @@ import { topics } from '../schemas/topics.ts'
 import type { WalletActivity } from '../schemas/types.ts'
 import { addActivity, emptyWallet, factorsOf, levelOf, scoreOf, type WalletState } from './risk/wallet-risk.ts'
 import { defineProcessor } from './runtime/definitions.ts'
-import { usdOf, watched, type Watched } from './watched.ts'
+import { usdOf, watched, zeroAddress, type Watched } from './watched.ts'
 import { hour } from './windows.ts'
 
 /** Points by which a score must move before it is told again, unless it rises to a higher level. */
@@ -28,7 +28,7 @@ export const scoreWalletRisk = defineProcessor<WalletActivity, State, Watched>({
   process(activity, state, emit, at) {
     const { chainId, wallet, counterparty, ts } = activity
     const own = at.settings.wallets[at.key]?.kind
-    if (own !== undefined && unscored.has(own)) return
+    if (wallet === zeroAddress || (own !== undefined && unscored.has(own))) return
     const kind = at.settings.wallets[`${chainId}:${counterparty}`]?.kind
     addActivity(state.wallet, activity, usdOf(at.settings, activity), kind)
     const factors = factorsOf(state.wallet, ts, own)

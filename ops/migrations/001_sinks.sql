@@ -35,6 +35,8 @@ CREATE TABLE alert_outbox (
   revision integer NOT NULL,
   removed boolean NOT NULL,
   channel text COLLATE "C" NOT NULL,
+  -- the message before it about the same alert to the same channel, which has to be settled first
+  after_id bigint,
   -- pending: to be sent; sending: claimed until claimed_until; sent: the provider has it; failed: to be tried again at
   -- next_attempt_at; cancelled: removed before it was sent; dead: given up, a person should look
   status text COLLATE "C" NOT NULL DEFAULT 'pending'

@@ -96,8 +96,7 @@ const claimNext = `
         OR message.status = 'sending' AND message.claimed_until < now())
       AND NOT EXISTS (
         SELECT FROM alert_outbox AS earlier
-        WHERE earlier.alert_id = message.alert_id AND earlier.channel = message.channel AND earlier.id < message.id
-          AND earlier.status IN ('pending', 'failed', 'sending'))
+        WHERE earlier.id = message.after_id AND earlier.status IN ('pending', 'failed', 'sending'))
     ORDER BY message.id LIMIT 1 FOR UPDATE OF message SKIP LOCKED
   ), claimed AS (
     UPDATE alert_outbox AS message

@@ -9,8 +9,8 @@ export interface App {
   readonly env: Env
   /** Prints a line of the result. */
   print(line: string): void
-  /** Ends what would go on for ever. */
-  readonly signal: AbortSignal
+  /** From the call on Ctrl-C does not end the process but aborts the signal: for what would go on for ever. */
+  untilStopped(): AbortSignal
 }
 
 /** @returns the topology of that name. @throws FatalError that names the nearest and all there are */

@@ -19,7 +19,7 @@ export async function withServers<T>(
   const config = { ...loadConfig(app.env, { require }), logLevel: 'silent' as const }
   const releasers: (() => Promise<void> | void)[] = []
   const shutdown = {
-    signal: app.signal,
+    signal: new AbortController().signal,
     onStop: (_name: string, release: () => Promise<void> | void) => {
       releasers.push(release)
       return () => {}
@@ -28,7 +28,7 @@ export async function withServers<T>(
     fatal: () => {},
   }
   const health = { port: 0, register: () => () => {}, close: async () => {} }
-  const context = createContext(config, WatchSchema.parse({}), 'command', app.signal)
+  const context = createContext(config, WatchSchema.parse({}), 'command')
   try {
     return await work(new Installation(context, health, shutdown))
   } finally {

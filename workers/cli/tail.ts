@@ -55,7 +55,7 @@ async function tail(app: App, name: string, options: Options): Promise<void> {
     }
     if (limit > 0) {
       const { kafka, names } = servers
-      const signal = AbortSignal.any([app.signal, enough.signal])
+      const signal = AbortSignal.any([app.untilStopped(), enough.signal])
       await followTopic({ kafka, admin, names }, names.topic(topic), stretches, each, signal)
     }
   })
@@ -64,10 +64,11 @@ async function tail(app: App, name: string, options: Options): Promise<void> {
 async function stretchesOf(
   topic: Topic,
   { from, follow, key }: Options,
-  { names, admin }: Installation,
+  servers: Installation,
 ): Promise<Omit<Stretch, 'topic'>[]> {
   const only = key === undefined ? undefined : new Partitioner(topic).of(key)
-  const ends = await (await admin()).fetchTopicOffsets(names.topic(topic))
+  const admin = await servers.admin()
+  const ends = await admin.fetchTopicOffsets(servers.names.topic(topic))
   return ends
     .filter(({ partition }) => only === undefined || partition === only)
     .map(({ partition, low, high }) => {

@@ -4,6 +4,8 @@ import type { Micros } from '../runtime/definitions.ts'
 export interface Tick {
   readonly ts: Micros
   readonly price: number
+  /** The price as the venue gave it. */
+  readonly text: string
   /** The record that it comes from. */
   readonly id: string
 }

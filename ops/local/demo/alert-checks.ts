@@ -11,13 +11,17 @@ export interface AlertOutcome {
   readonly checks: readonly Check[]
 }
 
+/** How a receiver knows a message: Telegram by the number that it gave, a webhook by the id that it was sent with. */
+const messageId = `CASE WHEN o.channel = 'webhook' THEN o.alert_id || ':' || o.revision || ':' || CASE WHEN o.removed THEN 'retracted' ELSE 'fired' END
+                        ELSE o.provider_id END AS message`
+
 interface Row extends Record<string, unknown> {
   readonly alert_id: string
   readonly rule: string
   readonly removed: boolean
   readonly channel: string
   readonly status: string
-  readonly provider_id: string | null
+  readonly message: string | null
 }
 
 /** @param expectRetraction whether the chain was reorganised under an alert */
@@ -27,17 +31,17 @@ export async function checkAlerts(
   expectRetraction: boolean,
 ): Promise<AlertOutcome> {
   const rows = await tables.query<Row>(
-    `SELECT o.alert_id, coalesce(o.payload->'alert'->>'rule', o.payload->>'rule', '') AS rule, o.removed, o.channel, o.status, o.provider_id
+    `SELECT o.alert_id, coalesce(o.payload->>'rule', '') AS rule, o.removed, o.channel, o.status, ${messageId}
      FROM alert_outbox o`,
   )
   const received = receivers.received().filter(({ repeat }) => !repeat)
   const arrived = (row: Row): number =>
-    received.filter((message) => message.channel === row.channel && message.id === row.provider_id).length
+    received.filter((message) => message.channel === row.channel && message.id === row.message).length
   const sent = rows.filter(({ status }) => status !== 'cancelled')
   const faults = sent
     .filter((row) => arrived(row) !== 1)
     .map((row) => `${row.channel} ${row.alert_id}: ${row.status}, arrived ${arrived(row)} times`)
-  const known = new Set(rows.map(({ channel, provider_id }) => `${channel} ${provider_id}`))
+  const known = new Set(rows.map(({ channel, message }) => `${channel} ${message}`))
   faults.push(
     ...received
       .filter(({ channel, id }) => !known.has(`${channel} ${id}`))
@@ -64,10 +68,10 @@ export async function checkAlerts(
 
 /** Event time to arrival of the alerts that arrived after `since`, in milliseconds. */
 export async function alertLatencies(received: readonly Received[], tables: Tables, since: number): Promise<number[]> {
-  const rows = await tables.query<{ channel: string; provider_id: string | null; ts: Date }>(
-    `SELECT o.channel, o.provider_id, a.ts FROM alert_outbox o JOIN alerts a ON a.id = o.alert_id WHERE NOT o.removed AND o.status = 'sent'`,
+  const rows = await tables.query<{ channel: string; message: string | null; ts: Date }>(
+    `SELECT o.channel, ${messageId}, a.ts FROM alert_outbox o JOIN alerts a ON a.id = o.alert_id WHERE NOT o.removed AND o.status = 'sent'`,
   )
-  const events = new Map(rows.map(({ channel, provider_id, ts }) => [`${channel} ${provider_id}`, ts.getTime()]))
+  const events = new Map(rows.map(({ channel, message, ts }) => [`${channel} ${message}`, ts.getTime()]))
   return received.flatMap(({ channel, id, at }) => {
     const event = events.get(`${channel} ${id}`)
     return event === undefined || event < since ? [] : at - event

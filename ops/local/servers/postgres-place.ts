@@ -1,7 +1,7 @@
 /** Where PostgreSQL can run: it refuses to be root, so as root another user must be able to reach its programs and its data. */
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { chmod, chown, cp, mkdir, mkdtemp, readFile, realpath, symlink, lstat, rm } from 'node:fs/promises'
+import { chown, cp, lstat, mkdir, mkdtemp, readFile, readlink, rm, stat, symlink } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -21,8 +21,9 @@ export type Place = {
 }
 
 /**
- * Prepares `folder`. As root everything runs as the user `postgres`, else `nobody`; when that user cannot get through to the
- * checkout (under a home folder that only root may enter), programs and data lie in the temporary folder, and `folder` becomes a link there.
+ * Prepares `folder`. As root everything runs as the user `postgres`, else `nobody`. Where that user cannot get through to the
+ * checkout (it lies under a folder that only root may enter), data and programs go to the system's temporary folder, and `folder`
+ * becomes a link there.
  * @throws one line when there are no programs for this machine, or no user to run as.
  */
 export async function placeForPostgres(folder: string, onProgress: (line: string) => void): Promise<Place> {
@@ -32,33 +33,31 @@ export async function placeForPostgres(folder: string, onProgress: (line: string
     return { bin, folder }
   }
   const user = await unprivilegedUser()
-  const link = await lstat(folder).catch(() => undefined)
-  if (link?.isSymbolicLink()) {
-    const outside = await realpath(folder).catch(() => undefined)
-    if (outside !== undefined && (await lstat(outside)).uid === user.uid)
-      return { bin: join(outside, 'programs', 'bin'), folder: outside, user }
-    await rm(folder)
+  const reachable = await dataFolder(folder, user, onProgress)
+  if (await succeeds(user, '"$0" --version', join(bin, 'postgres'))) return { bin, folder: reachable, user }
+  const programs = join(reachable, 'programs')
+  if (!(await isCopy(join(programs, 'bin', 'postgres'), join(bin, 'postgres')))) {
+    await rm(programs, { recursive: true, force: true })
+    await cp(dirname(bin), programs, { recursive: true, verbatimSymlinks: true, preserveTimestamps: true })
   }
-  await mkdir(folder, { recursive: true })
-  await chown(folder, user.uid, user.gid)
-  if (await canUse(user, join(bin, 'postgres'), folder)) return { bin, folder, user }
-  await rm(folder, { recursive: true })
-  return moveOutside(folder, bin, user, onProgress)
+  return { bin: join(programs, 'bin'), folder: reachable, user }
 }
 
-async function moveOutside(
-  folder: string,
-  bin: string,
-  user: User,
-  onProgress: (line: string) => void,
-): Promise<Place> {
+/** `folder` itself, or the one outside that it is a link to. */
+async function dataFolder(folder: string, user: User, onProgress: (line: string) => void): Promise<string> {
+  const linked = await readlink(folder).catch(() => undefined)
+  // Somebody who cleans the temporary folder must not make us take a stranger's.
+  if (linked !== undefined && (await lstat(linked).catch(() => undefined))?.uid === user.uid) return linked
+  if (linked !== undefined) await rm(folder)
+  await mkdir(folder, { recursive: true })
+  await chown(folder, user.uid, user.gid)
+  if (await succeeds(user, 'cd "$0" && test -w .', folder)) return folder
+  await rm(folder, { recursive: true })
   const outside = await mkdtemp(join(tmpdir(), 'crypto-intel-postgres-'))
-  await cp(dirname(bin), join(outside, 'programs'), { recursive: true, verbatimSymlinks: true })
-  await chmod(outside, 0o755)
   await chown(outside, user.uid, user.gid)
   await symlink(outside, folder)
-  onProgress(`postgres must not run as root and its user cannot enter this folder: programs and data are in ${outside}`)
-  return { bin: join(outside, 'programs', 'bin'), folder: outside, user }
+  onProgress(`postgres must not run as root, and its user cannot enter ${dirname(folder)}: its data are in ${outside}`)
+  return outside
 }
 
 function postgresPrograms(): string {
@@ -94,9 +93,16 @@ async function unprivilegedUser(): Promise<User> {
   )
 }
 
-async function canUse(user: User, program: string, folder: string): Promise<boolean> {
+async function isCopy(file: string, original: string): Promise<boolean> {
+  if (!existsSync(file)) return false
+  const [a, b] = await Promise.all([stat(file), stat(original)])
+  return a.size === b.size && Math.abs(a.mtimeMs - b.mtimeMs) < 1000
+}
+
+/** Whether a shell command (on the argument `$0`) succeeds for that user. */
+async function succeeds(user: User, command: string, argument: string): Promise<boolean> {
   try {
-    await run('/bin/sh', ['-c', '"$0" --version && cd "$1" && test -w .', program, folder], { cwd: '/', ...user })
+    await run('/bin/sh', ['-c', command, argument], { cwd: '/', ...user })
     return true
   } catch {
     return false

@@ -14,8 +14,9 @@ describe('price window', () => {
         let ts = 0
         for (const { gap, price } of steps) {
           ts += gap
-          ticks.push({ ts, price, id: String(ticks.length) })
-          addTick(window, { ts, price, id: String(ticks.length - 1) }, 10)
+          const tick = { ts, price, text: String(price), id: String(ticks.length) }
+          ticks.push(tick)
+          addTick(window, tick, 10)
           const inside = ticks.filter((tick) => tick.ts >= ts - 10)
           const prices = inside.map((tick) => tick.price)
           const [fall, rise] = [price / Math.max(...prices) - 1, price / Math.min(...prices) - 1]
