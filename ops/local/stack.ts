@@ -62,9 +62,14 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const wanted = serverNames.filter((server) => only.includes(server) && env[variables[server]] === '')
   const folders = options.temporary ? claimAnyFolders(root, name) : claimFolders(root, name)
   const pidFile = (server: ServerName) => join(folders.data, `${server}.pid`)
-  // When the process before us was killed, its servers may still be ending.
-  await Promise.all(serverNames.map((server) => markedProcessGone(pidFile(server), 20_000)))
-  if (options.fresh || options.temporary) folders.wipe()
+  try {
+    // When the process before us was killed, its servers may still be ending.
+    await Promise.all(serverNames.map((server) => markedProcessGone(pidFile(server), 20_000)))
+    if (options.fresh || options.temporary) folders.wipe()
+  } catch (error) {
+    folders.release()
+    throw error
+  }
   const servers: Partial<Record<ServerName, ServerHandle>> = {}
   const startOne = async (server: ServerName) => {
     const since = performance.now()

@@ -1,4 +1,5 @@
 /** The real servers for a test: where they are, a database of its own, names of its own, and waiting for an outcome. */
+import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
@@ -42,12 +43,14 @@ export async function freshDatabase(): Promise<FreshDatabase> {
   return {
     url: url.href,
     async drop() {
+      const open = `SELECT 1 FROM pg_stat_activity WHERE datname = '${name}' AND backend_type = 'client backend'`
       try {
         // A closed connection's backend ends a moment later.
-        await eventually(() => query(databaseUrl, `DROP DATABASE ${name}`), { timeoutMs: 3000 })
-      } catch (error) {
+        await eventually(async () => assert.equal((await query(databaseUrl, open)).rowCount, 0), { timeoutMs: 3000 })
+      } catch (cause) {
+        throw new Error(`a connection to the database ${name} was left open`, { cause })
+      } finally {
         await query(databaseUrl, `DROP DATABASE ${name} WITH (FORCE)`)
-        throw error
       }
     },
   }
@@ -74,11 +77,11 @@ export async function eventually<T>(attempt: () => T | Promise<T>, { timeoutMs =
   }
 }
 
-async function query(url: string, sql: string): Promise<void> {
+async function query(url: string, sql: string): Promise<pg.QueryResult> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   try {
-    await client.query(sql)
+    return await client.query(sql)
   } finally {
     await client.end()
   }

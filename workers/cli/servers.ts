@@ -1,7 +1,9 @@
 /** The servers for a command that ends: clients made when first needed and closed when the work is done. */
+import { connect } from 'node:net'
 import { loadConfig } from '../runtime/config.ts'
 import type { Server } from '../runtime/config-schema.ts'
 import { createContext } from '../runtime/context.ts'
+import { RetryableError } from '../runtime/errors.ts'
 import { Installation } from '../runtime/installation.ts'
 import { WatchSchema } from '../runtime/watch.ts'
 import type { App } from './app.ts'
@@ -17,6 +19,7 @@ export async function withServers<T>(
 ): Promise<T> {
   // What goes wrong is thrown; lines of a log would stand among the result.
   const config = { ...loadConfig(app.env, { require }), logLevel: 'silent' as const }
+  if (require.includes('kafka')) await assertReachable(config.kafkaBrokers)
   const releasers: (() => Promise<void> | void)[] = []
   const shutdown = {
     signal: new AbortController().signal,
@@ -34,4 +37,29 @@ export async function withServers<T>(
   } finally {
     for (const release of releasers.reverse()) await release()
   }
+}
+
+const patienceMs = 3_000
+
+/** A person should not wait for as long as a worker tries. @throws RetryableError where no broker takes a connection */
+async function assertReachable(brokers: readonly string[]): Promise<void> {
+  try {
+    await Promise.any(brokers.map(reach))
+  } catch (cause) {
+    const hint = 'is it running, and does KAFKA_BROKERS point to it?'
+    throw new RetryableError('unavailable', `Connecting to Kafka at ${brokers.join(', ')}`, { cause, hint })
+  }
+}
+
+function reach(broker: string): Promise<void> {
+  const { hostname, port } = new URL(`kafka://${broker}`)
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port) })
+    socket.setTimeout(patienceMs, () => socket.destroy(new Error(`no answer in ${patienceMs} ms`)))
+    socket.once('error', reject)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve()
+    })
+  })
 }

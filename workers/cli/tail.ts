@@ -39,6 +39,7 @@ export function addTail(program: Command, app: App): void {
 async function tail(app: App, name: string, options: Options): Promise<void> {
   const topic: Topic = find<Topic>(Object.values(knownTopics), name, 'topic')
   const { key, limit = Infinity } = options
+  const stopped = app.untilStopped()
   await withServers(app, ['kafka', 'registry'], async (servers) => {
     const admin = await servers.admin()
     await assertTopics(admin, servers.names, [topic])
@@ -55,7 +56,7 @@ async function tail(app: App, name: string, options: Options): Promise<void> {
     }
     if (limit > 0) {
       const { kafka, names } = servers
-      const signal = AbortSignal.any([app.untilStopped(), enough.signal])
+      const signal = AbortSignal.any([stopped, enough.signal])
       await followTopic({ kafka, admin, names }, names.topic(topic), stretches, each, signal)
     }
   })

@@ -34,7 +34,9 @@ export async function planKafka(folder: string, port?: number): Promise<ServerPl
       // The first compiler alone: on two cores the second one costs more than it gives in the first 300,000 messages (4.9 s of CPU
       // against 2.0 s), and half a second of the start.
       const heap = ['-Xms128m', '-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1']
-      const logging = ['-Dorg.slf4j.simpleLogger.showDateTime=true', '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn']
+      const logging = ['showDateTime=true', 'dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS', 'defaultLogLevel=warn'].map(
+        (setting) => `-Dorg.slf4j.simpleLogger.${setting}`,
+      )
       return {
         command: javaCommand(),
         args: [...heap, ...archive.flags, ...logging, '-cp', classPath, 'kafka.Kafka', properties],

@@ -28,7 +28,7 @@ export async function planRegistry(folder: string, port?: number): Promise<Serve
       }
     },
     async probe() {
-      const response = await fetch(`${address}/subjects`)
+      const response = await fetch(`${address}/subjects`, { signal: AbortSignal.timeout(5000) })
       if (!response.ok) throw new Error(`GET /subjects answers ${response.status}`)
       await response.body?.cancel()
     },

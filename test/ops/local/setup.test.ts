@@ -18,8 +18,8 @@ beforeAll(async () => {
   await mkdir(dirname(setup), { recursive: true })
   await mkdir(join(checkout, 'node_modules', '.bin'), { recursive: true })
   await symlink(process.execPath, join(checkout, 'node_modules', '.bin', 'node'))
-  for (const file of ['setup.mjs', 'pom.xml']) {
-    await cp(join(projectFolder, 'ops', 'local', file), join(checkout, 'ops', 'local', file))
+  for (const file of ['setup.mjs', 'setup', 'pom.xml']) {
+    await cp(join(projectFolder, 'ops', 'local', file), join(checkout, 'ops', 'local', file), { recursive: true })
   }
   for (const file of ['package-lock.json', join('node_modules', '.package-lock.json')]) {
     await writeFile(join(checkout, file), JSON.stringify({ packages: {} }))
@@ -27,8 +27,8 @@ beforeAll(async () => {
   await writeFile(
     join(checkout, 'ops', 'local', 'told.ts'),
     `const args: readonly string[] = process.argv.slice(2)
-    process.stdout.write(JSON.stringify(args))
     process.on('SIGTERM', () => process.exit(9))
+    process.stdout.write(JSON.stringify(args))
     if (args[0] === 'wait') setInterval(() => undefined, 1000)
     else process.exitCode = Number(args[0])`,
   )

@@ -108,7 +108,11 @@ export class Registry {
   }
 }
 
+/** The client's HTTP layer reports that nobody answered as status 400, and only its text tells. */
+const noAnswer = /status 400: .*\b(E[A-Z_]{4,}|socket|Timeout)\b/
+
 function statusOf(error: unknown): number | undefined {
+  if (error instanceof Error && noAnswer.test(error.message)) return undefined
   return typeof error === 'object' && error !== null && 'status' in error && typeof error.status === 'number'
     ? error.status
     : undefined

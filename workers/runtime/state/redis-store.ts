@@ -69,13 +69,19 @@ export class RedisStore {
       maxRetriesPerRequest: 2,
       retryStrategy: (attempt) => Math.min(100 * attempt, 2_000),
     })
-    redis.on('error', (error) => onError(oneLine(error)))
+    let refusal: unknown
+    redis.on('error', (error) => {
+      refusal = error
+      onError(oneLine(error))
+    })
     try {
       await redis.connect()
       await assertKeeps(redis)
-    } catch (cause) {
+    } catch (error) {
       redis.disconnect()
-      if (cause instanceof FatalError) throw cause
+      if (error instanceof FatalError) throw error
+      // A refused connection is told by the event alone: the call says no more than that it is closed.
+      const cause = refusal ?? error
       const where = new URL(config.redisUrl).host
       if (classify(cause) === 'retryable')
         throw new RetryableError('unavailable', `Connecting to Redis at ${where}`, { cause, hint: 'check REDIS_URL' })
