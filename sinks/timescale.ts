@@ -90,14 +90,14 @@ class Table<In extends object> {
         return type === 'timestamptz' && typeof part === 'number' ? timestamp(part) : part
       }),
     )
-    const times = [...(keys[0] ?? [])].map(String).sort()
+    const times = keys[0]?.toSorted() ?? []
     await transaction.query(this.#delete, [...keys, times[0], times.at(-1)])
     const standing = last.filter((record) => !isRemoved(record))
     if (standing.length > 0) await this.#copy(standing, transaction)
   }
 
   #keyOf(record: In): string {
-    return this.#key.map(([, , value]) => String(value(record))).join('\0')
+    return this.#key.map(([, , value]) => JSON.stringify(value(record))).join()
   }
 
   #copy(records: readonly In[], transaction: SinkTransaction): Promise<void> {

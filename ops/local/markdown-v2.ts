@@ -25,7 +25,7 @@ export function readMarkdownV2(markdown: string): string {
     const rest = markdown.slice(at)
     const inner = open.at(-1)
     const verbatim = inner?.mark === '`' || inner?.mark === '```'
-    const escaped = /^\\([\u0001-\u007e])/.exec(rest)
+    const escaped = /^\\([ -~])/.exec(rest)
     const linked = verbatim ? null : link.exec(rest)
     const mark = verbatim
       ? entities.find(([m]) => m === inner.mark && rest.startsWith(m))

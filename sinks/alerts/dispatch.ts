@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { readSecret, type Env } from '../../workers/runtime/config.ts'
 import { connectDatabase, type Database } from '../../workers/runtime/database.ts'
-import type { Context, Service } from '../../workers/runtime/definitions.ts'
+import type { Context, Micros, Service } from '../../workers/runtime/definitions.ts'
 import type { Channel } from '../../workers/runtime/watch.ts'
 import type { AlertChannel } from './channel.ts'
 import { claim, nextDueMs, outboxChannel, record, registerChannel, strayMessages } from './outbox.ts'
@@ -21,7 +21,7 @@ const longestWaitMs = 5_000
  */
 export async function dispatchAlerts({ context, signal }: Service): Promise<void> {
   const { databaseUrl: url, databaseCaFile: caFile } = context.config
-  const channels = openChannels(context.watch.channels, process.env, context.now)
+  const channels = openChannels(context.watch.channels, process.env, () => context.now())
   const database = await connectDatabase({ url, caFile, connections: Math.max(1, Math.min(channels.size, 4)) })
   const failed = new AbortController()
   const ends = AbortSignal.any([signal, failed.signal])
@@ -46,12 +46,12 @@ export async function dispatchAlerts({ context, signal }: Service): Promise<void
 export function openChannels(
   channels: Readonly<Record<string, Channel>>,
   env: Env,
-  now: Context['now'],
+  now: () => Micros,
 ): ReadonlyMap<string, AlertChannel> {
   return new Map(Object.entries(channels).map(([name, channel]) => [name, openChannel(channel, env, now)]))
 }
 
-function openChannel(channel: Channel, env: Env, now: Context['now']): AlertChannel {
+function openChannel(channel: Channel, env: Env, now: () => Micros): AlertChannel {
   switch (channel.kind) {
     case 'webhook':
       return webhook({ url: channel.url, secret: readSecret(channel.secretFrom, env), now: () => now() / 1_000 })

@@ -70,11 +70,15 @@ function parseJson(text: string): unknown {
 const longest = 4_096
 const longestTitle = 512
 
-const marks = { info: '🔵', warning: '🟠', critical: '🔴' } as const
+const marks = new Map([
+  ['info', '🔵'],
+  ['warning', '🟠'],
+  ['critical', '🔴'],
+])
 
 /** A message in MarkdownV2, whole: escaped first, then shortened where no escape and no entity is cut. */
 export function telegramText({ alert, status, mayBeRepeat }: Delivery): string {
-  const mark = alert.severity in marks ? marks[alert.severity as keyof typeof marks] : ''
+  const mark = marks.get(alert.severity) ?? '⚪'
   const title = shorten(escapeMarkdown(alert.title), longestTitle)
   const head =
     status === 'fired'

@@ -8,7 +8,7 @@ export interface WebhookOptions {
   /** `whsec_` and base64. */
   readonly secret: string
   /** Milliseconds since the epoch, for the signature's time. */
-  now(): number
+  readonly now: () => number
 }
 
 /**

@@ -68,7 +68,7 @@ function isBytes(value: unknown): value is Uint8Array | { readonly type: 'Buffer
 export function textOf(bytes: Uint8Array | { readonly data: readonly number[] }): string {
   const buffer = bytes instanceof Uint8Array ? Buffer.from(bytes) : Buffer.from(bytes.data)
   const text = buffer.toString()
-  const printable = !/[\u0000-\u0008\u000e-\u001f\ufffd]/.test(text)
+  const printable = !/[^\P{Cc}\s]|\ufffd/u.test(text)
   return printable ? text : `0x${buffer.toString('hex')}`
 }
 

@@ -152,7 +152,7 @@ async function moveAll(app: App, name: string, options: ResetOptions): Promise<v
       throw new FatalError('offset', `Moving ${name}`, { details })
     }
     await assertStopped(step, servers, admin)
-    assertYes(yes, `${name} would move in ${moves.length} partitions`)
+    assertYes(yes, `${name} would move, partitions: ${moves.length}`)
     for (const { slot, offset } of moves) await moveOffset(slot, offset, servers, admin)
     const rows = moves.map(({ slot, from, offset }) => [slot.topic.name, slot.partition, from ?? '-', offset])
     printTable(app, ['topic', 'partition', 'from', 'to'], rows)

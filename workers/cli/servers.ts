@@ -45,7 +45,8 @@ const patienceMs = 3_000
 async function assertReachable(brokers: readonly string[]): Promise<void> {
   try {
     await Promise.any(brokers.map(reach))
-  } catch (cause) {
+  } catch (error) {
+    const [cause]: unknown[] = error instanceof AggregateError ? error.errors : [error]
     const hint = 'is it running, and does KAFKA_BROKERS point to it?'
     throw new RetryableError('unavailable', `Connecting to Kafka at ${brokers.join(', ')}`, { cause, hint })
   }

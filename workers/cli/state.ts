@@ -104,7 +104,7 @@ async function showState(app: App, name: string, options: ShowOptions): Promise<
     const rows = keys
       .slice(0, limit)
       .map((one) => [one.topic, one.partition, one.key, one.newest, one.pendingInputs.length, toJson(one.state).length])
-    printTable(app, ['topic', 'partition', 'key', 'newest', 'pending', 'bytes'], rows)
+    if (rows.length > 0) printTable(app, ['topic', 'partition', 'key', 'newest', 'pending', 'bytes'], rows)
     if (keys.length > limit) app.print(`… ${keys.length - limit} more keys: --limit, or --key`)
     const stored = found.filter((slot) => slot.stored.offset !== undefined).length
     app.print(`${keys.length} keys in ${stored} of ${slots.length} partitions that have state`)
@@ -137,7 +137,7 @@ async function resetState(app: App, name: string, options: ResetOptions): Promis
   const slots = slotsOf(step, options)
   await withServers(app, ['kafka', 'redis'], async (servers) => {
     await assertStopped(step, servers, await servers.admin())
-    assertYes(options.yes, `${name} would forget its state of ${slots.length} partitions`)
+    assertYes(options.yes, `${name} would forget its state, partitions: ${slots.length}`)
     const store = await servers.store()
     for (const { topic, partition } of slots) {
       const had = await store.reset({ step: step.name, topic: topic.name, partition })

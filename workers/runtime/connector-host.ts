@@ -64,7 +64,7 @@ export async function startConnector(step: Connector, installation: Installation
 
 interface Assigned {
   readonly feed: string
-  cursor(): string | undefined
+  readonly cursor: () => string | undefined
 }
 
 interface Runner {

@@ -42,9 +42,9 @@ export class CopyEncoder {
   }
 }
 
-function refusal(column: Column | undefined, value: unknown): PoisonError {
-  const shown = String(JSON.stringify(value)).slice(0, 80)
-  return new PoisonError('refused', `column ${column?.name} takes ${column?.type}, not ${shown}`)
+function refusal(column: Column | undefined, value: ColumnValue | undefined): PoisonError {
+  const shown = JSON.stringify(value) ?? 'undefined'
+  return new PoisonError('refused', `column ${column?.name} takes ${column?.type}, not ${shown.slice(0, 80)}`)
 }
 
 /** Writes the length and the value; returns false where the value does not fit the type. */

@@ -86,7 +86,11 @@ export async function connectDatabase(config: DatabaseConfig): Promise<Database>
     },
     async listen(channel, heard, signal) {
       const client = await open()
-      await hear(client, channel, heard, signal).finally(() => client.end())
+      try {
+        await hear(client, channel, heard, signal)
+      } finally {
+        await client.end()
+      }
     },
     close: () => pool.end(),
   }
@@ -186,10 +190,20 @@ function refuse(error: unknown, config: DatabaseConfig): never {
   if (code.startsWith('28') || code === '3D000') {
     throw new FatalError('database', at, { hint: 'check user, password and database in DATABASE_URL', cause: error })
   }
+  if (isTlsFault(error)) {
+    throw new FatalError('database', at, { hint: 'check DATABASE_CA_FILE and sslmode in DATABASE_URL', cause: error })
+  }
   throw new RetryableError('unavailable', at, {
     hint: 'is it running, and does DATABASE_URL point to it?',
     cause: error,
   })
+}
+
+/** A certificate that is not trusted, or a server without TLS (https://nodejs.org/api/tls.html#x509-certificate-error-codes). */
+function isTlsFault(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const code = 'code' in error ? String(error.code) : ''
+  return /CERT|^UNABLE_TO_|^HOSTNAME_MISMATCH$/.test(code) || /does not support SSL/.test(error.message)
 }
 
 /** Tables or columns that are not there are the migrations' business; all else speaks for itself. */

@@ -21,7 +21,7 @@ const log = `CREATE TABLE IF NOT EXISTS schema_migrations (
  * @throws FatalError `database` where a file has changed since it was applied, or cannot be applied
  */
 export async function migrate(config: DatabaseConfig, folder: string): Promise<string[]> {
-  const names = (await readdir(folder)).filter((name) => /^\d+.*\.sql$/.test(name)).sort()
+  const names = (await readdir(folder)).filter((name) => /^\d+.*\.sql$/.test(name)).toSorted()
   const files = await Promise.all(
     names.map(async (name) => ({ name, sql: await readFile(join(folder, name), 'utf8') })),
   )

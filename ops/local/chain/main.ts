@@ -33,10 +33,12 @@ async function run(): Promise<void> {
     told = events.length
   }, 1_000)
   const signals = ['SIGINT', 'SIGTERM'].map((name) => new Promise((resolve) => process.once(name, resolve)))
-  await Promise.race([chain.failed, ...signals]).finally(async () => {
+  try {
+    await Promise.race([chain.failed, ...signals])
+  } finally {
     clearInterval(report)
     await chain.stop()
-  })
+  }
 }
 
 run().catch((error: unknown) => {

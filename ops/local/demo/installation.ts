@@ -34,7 +34,11 @@ async function useShared(stack: Stack): Promise<Servers> {
   const admin = async (sql: string): Promise<void> => {
     const client = new pg.Client({ connectionString: stack.env.DATABASE_URL })
     await client.connect()
-    await client.query(sql).finally(() => client.end())
+    try {
+      await client.query(sql)
+    } finally {
+      await client.end()
+    }
   }
   await admin(`CREATE DATABASE ${database}`)
   url.pathname = database

@@ -101,7 +101,11 @@ describe('a stack of all servers', () => {
     const query = async (text: string) => {
       const client = new pg.Client({ connectionString: stack.env.DATABASE_URL })
       await client.connect()
-      return client.query(text).finally(() => client.end())
+      try {
+        return await client.query(text)
+      } finally {
+        await client.end()
+      }
     }
     await query('CREATE TABLE trades AS SELECT 1 AS id')
     await crash('postgres')

@@ -200,14 +200,14 @@ describe('retraction', () => {
     const step = fc.record({
       depth: fc.integer({ min: 0, max: 6 }),
       blocks: fc.array(fc.array(transfer, { maxLength: 3 }), { minLength: 1, maxLength: 8 }),
-      then: fc.constantFrom('nothing', 'checkpoint', 'restart'),
+      next: fc.constantFrom('nothing', 'checkpoint', 'restart'),
     })
     fc.assert(
       fc.property(fc.array(step, { minLength: 1, maxLength: 12 }), (history) => {
         const forked = new ChainFeed(sumTransfers, 8)
         let serial = 0
         let highest = 0
-        for (const { depth, blocks, then } of history) {
+        for (const { depth, blocks, next } of history) {
           const floor = Math.max(0, highest - 8)
           for (let n = 0; n < depth && (forked.blocks.at(-1)?.number ?? 0) > floor; n++) forked.remove()
           for (const transfers of blocks) {
@@ -215,8 +215,8 @@ describe('retraction', () => {
             highest = Math.max(highest, number)
             forked.add({ number, hash: `h${serial++}`, transfers })
           }
-          if (then === 'checkpoint') forked.checkpoint()
-          if (then === 'restart') forked.restart()
+          if (next === 'checkpoint') forked.checkpoint()
+          if (next === 'restart') forked.restart()
         }
         const straight = new ChainFeed(sumTransfers, 8)
         for (const block of forked.blocks) straight.add(block)
