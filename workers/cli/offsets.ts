@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import type { Admin } from 'kafkajs'
 import type { Server } from '../runtime/config-schema.ts'
-import type { Processor, Sink } from '../runtime/definitions.ts'
+import type { Processor, Sink, Topic } from '../runtime/definitions.ts'
 import { FatalError } from '../runtime/errors.ts'
 import type { Installation } from '../runtime/installation.ts'
 import { inputsOf } from '../runtime/topology.ts'
@@ -115,9 +115,9 @@ async function endsOf(
   admin: Admin,
 ): Promise<{ start: number; end: number }[]> {
   const topics = [...new Set(slots.map(({ topic }) => topic))]
-  const known = new Map(
-    await Promise.all(topics.map(async (topic) => [topic, await admin.fetchTopicOffsets(names.topic(topic))] as const)),
-  )
+  const known = new Map<Topic, readonly { partition: number; low: string; high: string }[]>()
+  // One after the other: the client loses its metadata when it is asked for several new topics at once.
+  for (const topic of topics) known.set(topic, await admin.fetchTopicOffsets(names.topic(topic)))
   return slots.map(({ topic, partition }) => {
     const ends = known.get(topic)?.find((one) => one.partition === partition)
     return { start: Number(ends?.low ?? 0), end: Number(ends?.high ?? 0) }

@@ -10,6 +10,7 @@ import { createShutdown } from '../runtime/shutdown.ts'
 import { serversOf, topicsOf } from '../runtime/topology.ts'
 import { topologyCalled, type App } from './app.ts'
 import { assertSound } from './check.ts'
+import { assertReachable } from './servers.ts'
 import { assertTopics } from './topics-plan.ts'
 
 interface Options {
@@ -39,6 +40,7 @@ async function run(app: App, name: string, { step }: Options): Promise<void> {
     const health = await startHealth(context)
     shutdown.onStop('health', () => health.close())
     const installation = new Installation(context, health, shutdown)
+    await assertReachable(config.kafkaBrokers)
     await assertTopics(await installation.admin(), installation.names, topicsOf(steps))
     await runSteps(steps, installation)
     context.log.info({ steps: steps.map((one) => one.name), port: health.port }, 'running')

@@ -41,8 +41,8 @@ export async function withServers<T>(
 
 const patienceMs = 3_000
 
-/** A person should not wait for as long as a worker tries. @throws RetryableError where no broker takes a connection */
-async function assertReachable(brokers: readonly string[]): Promise<void> {
+/** kafkajs would try for a quarter of a minute. @throws RetryableError where no broker takes a connection */
+export async function assertReachable(brokers: readonly string[]): Promise<void> {
   try {
     await Promise.any(brokers.map(reach))
   } catch (error) {

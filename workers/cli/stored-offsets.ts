@@ -41,7 +41,7 @@ async function moveSink({ step, topic, partition }: ChosenSlot, offset: number, 
     await connection.query('DELETE FROM sink_positions WHERE step = $1 AND topic = $2 AND partition = $3', place)
     await connection.query(
       `INSERT INTO sink_offsets (step, topic, partition, next_offset, append_time)
-       VALUES ($1, $2, $3, $4, now() + interval '1 day')
+       VALUES ($1, $2, $3, $4, date_trunc('milliseconds', now() + interval '1 day'))
        ON CONFLICT (step, topic, partition)
        DO UPDATE SET next_offset = excluded.next_offset, append_time = excluded.append_time`,
       [...place, offset],

@@ -90,13 +90,12 @@ function list(app: App, { json }: ListOptions): Promise<void> {
   return withServers(app, ['kafka'], async (servers) => {
     const admin = await servers.admin()
     const plans = await planTopics(admin, servers.names, all, servers.context.config.replicationFactor)
-    const found = await Promise.all(
-      plans.map(async ({ topic, name, partitions }) => {
-        const ends = partitions === undefined ? [] : await admin.fetchTopicOffsets(name)
-        const messages = ends.reduce((sum, { low, high }) => sum + Number(high) - Number(low), 0)
-        return { topic: name, partitions: partitions ?? null, messages, cleanup: topic.cleanup }
-      }),
-    )
+    const found = []
+    for (const { topic, name, partitions } of plans) {
+      const ends = partitions === undefined ? [] : await admin.fetchTopicOffsets(name)
+      const messages = ends.reduce((sum, { low, high }) => sum + Number(high) - Number(low), 0)
+      found.push({ topic: name, partitions: partitions ?? null, messages, cleanup: topic.cleanup })
+    }
     if (json) return app.print(toJson(found, 2))
     const rows = found.map(({ topic, partitions, messages, cleanup }) => [
       topic,

@@ -6,8 +6,11 @@ export type Metrics = ReturnType<typeof createMetrics>
 /** Renard numbers R10 (ISO 3): ten steps a decade, so that a quantile of smoothly spread values is within 10 %. */
 const R10 = [1, 1.25, 1.6, 2, 2.5, 3.15, 4, 5, 6.3, 8]
 
-/** From −5 s, since a venue's clock may be ahead of ours, over 1 ms to 60 s. */
-const latencyBuckets = [-5, -2, -1, -0.5, -0.2, -0.1, -0.05, -0.02, -0.01, -0.005, -0.002, -0.001, 0].concat(
+/**
+ * From −5 s, since a venue's clock may be ahead of ours, over 1 ms to 60 s. No bound is −1: prom-client 15 finds a value
+ * above all bounds by the index −1 and would count it there.
+ */
+const latencyBuckets = [-5, -2.5, -1.25, -0.5, -0.2, -0.1, -0.05, -0.02, -0.01, -0.005, -0.002, -0.001, 0].concat(
   [-3, -2, -1, 0, 1]
     .flatMap((exponent) => R10.map((step) => Number(`${step}e${exponent}`)))
     .filter((bound) => bound < 64),

@@ -96,3 +96,10 @@ describe('scrapedBuckets', () => {
     ])
   })
 })
+
+it('counts a latency above every bound in the last bucket alone', async () => {
+  const metrics = createMetrics()
+  metrics.latency.observe({ step: 'replay' }, 70_000_000)
+  const buckets = scrapedBuckets(await metrics.registry.metrics(), 'crypto_intel_latency_seconds', { step: 'replay' })
+  expect(buckets.filter(({ count }) => count > 0)).toEqual([{ le: Infinity, count: 1 }])
+})
