@@ -52,8 +52,7 @@ function typeOf(schema: unknown, declarations: Map<string, string>): string {
   }
   const { fields } = z.object({ fields: z.array(Field) }).parse(schema)
   const lines = fields.map(
-    (field) =>
-      `${field.doc ? `/** ${field.doc} */\n` : ''}readonly ${field.name}: ${typeOf(field.type, declarations)}`,
+    (field) => `${field.doc ? `/** ${field.doc} */\n` : ''}readonly ${field.name}: ${typeOf(field.type, declarations)}`,
   )
   declarations.set(named.name, `${doc}export interface ${named.name} {\n${lines.join('\n')}\n}`)
   return named.name

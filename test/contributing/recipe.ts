@@ -1,12 +1,11 @@
 /** Reads the README's recipe for a new step, and follows it in a copy of the project. */
-import { execFile } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 
-const run = promisify(execFile)
 const project = fileURLToPath(new URL('../../', import.meta.url))
 /** What a checkout does not hold, or a copy does not need. */
 const leftOut = ['.git', '.local', 'node_modules', 'coverage']
@@ -49,7 +48,7 @@ function hunksOf(diff: string): Hunk[] {
   })
 }
 
-/** Files as they are after the change. @throws Error where the lines that it names do not stand there once */
+/** @returns the file's text after the change. @throws Error where the lines that it names do not stand there once */
 function changed(path: string, text: string, hunks: readonly Hunk[]): string {
   return hunks.reduce((current, { before, after }) => {
     const parts = `\n${current}`.split(`\n${before.join('\n')}\n`)
@@ -61,7 +60,7 @@ function changed(path: string, text: string, hunks: readonly Hunk[]): string {
 
 export interface ProjectCopy {
   readonly folder: string
-  /** Runs a shell command in the copy. @returns its output @throws Error that tells what it printed */
+  /** Runs a shell command in the copy. @returns what it printed @throws Error with that, where it fails */
   run(line: string, env?: Readonly<Record<string, string>>): Promise<string>
   follow(action: Action): Promise<void>
   remove(): void
@@ -75,14 +74,12 @@ export function copyProject(): ProjectCopy {
   const copy: ProjectCopy = {
     folder,
     async run(line, env = {}) {
-      try {
-        const { stdout, stderr } = await run('sh', ['-c', line], { cwd: folder, env: { ...ownEnvironment(), ...env } })
-        return stdout + stderr
-      } catch (error) {
-        const said =
-          error instanceof Error && 'stdout' in error && 'stderr' in error ? `${error.stdout}${error.stderr}` : error
-        throw new Error(`${line}: ${said}`, { cause: error })
-      }
+      const child = spawn('sh', ['-c', line], { cwd: folder, env: { ...ownEnvironment(), ...env } })
+      let said = ''
+      for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (said += String(text)))
+      const [code] = await once(child, 'close')
+      if (code !== 0) throw new Error(`${line}\n${said}`)
+      return said
     },
     async follow(action) {
       if (action.kind === 'command') return void (await copy.run(action.line))

@@ -166,8 +166,9 @@ describe('Prometheus', () => {
   })
 
   test.skipIf(!succeeds('promtool', '--version'))('is accepted by promtool (skipped where promtool is missing)', () => {
-    const { status, stdout, stderr } = spawnSync('promtool', ['check', 'config', 'ops/prometheus/prometheus.yml'])
-    expect(status, `${stdout}${stderr}`).toBe(0)
+    const check = ['check', 'config', 'ops/prometheus/prometheus.yml']
+    const { status, stdout, stderr } = spawnSync('promtool', check, { encoding: 'utf8' })
+    expect(status, stdout + stderr).toBe(0)
   })
 })
 

@@ -1,10 +1,8 @@
 /** Reads dlq.v1 as its readers should: each dead letter once. */
 import { topics } from '../../schemas/topics.ts'
 import type { DeadLetter } from '../../schemas/types.ts'
-import { placeOf } from '../runtime/headers.ts'
 import type { Installation } from '../runtime/installation.ts'
 import { followTopic } from '../runtime/kafka/read.ts'
-import { Positions } from '../runtime/position.ts'
 import { MessageReader } from './message-reader.ts'
 import { assertTopics } from './topics-plan.ts'
 
@@ -15,7 +13,7 @@ export interface FiledLetter {
   readonly offset: number
 }
 
-/** Calls `each` with every dead letter, oldest first; one that was written again is passed over. */
+/** Calls `each` with every dead letter, oldest first; one that was written again, after a restart or reset, is passed over. */
 export async function readDeadLetters(
   servers: Installation,
   each: (filed: FiledLetter) => Promise<void> | void,
@@ -27,11 +25,11 @@ export async function readDeadLetters(
   const ends = await admin.fetchTopicOffsets(topic)
   const stretches = ends.map(({ partition, low, high }) => ({ partition, from: Number(low), to: Number(high) }))
   const reader = new MessageReader(topics.deadLetters, registry)
-  const positions = new Map(ends.map(({ partition }) => [partition, new Positions()]))
+  const seen = new Set<string>()
   await followTopic({ kafka, admin, names }, topic, stretches, async (message, partition) => {
-    const place = placeOf(message.headers)
-    if (place !== undefined && positions.get(partition)?.accept(place) === false) return
     const content = await reader.read(message)
-    if (content.kind === 'record') await each({ letter: content.record, partition, offset: Number(message.offset) })
+    if (content.kind !== 'record' || seen.has(content.record.id)) return
+    seen.add(content.record.id)
+    await each({ letter: content.record, partition, offset: Number(message.offset) })
   })
 }

@@ -2,15 +2,15 @@
 import type { Command } from 'commander'
 import type { Admin } from 'kafkajs'
 import type { Server } from '../runtime/config-schema.ts'
-import type { Processor, Sink, Topic } from '../runtime/definitions.ts'
+import type { Processor, Sink } from '../runtime/definitions.ts'
 import { FatalError } from '../runtime/errors.ts'
 import type { Installation } from '../runtime/installation.ts'
 import { inputsOf } from '../runtime/topology.ts'
 import { printTable, toJson, type App } from './app.ts'
 import { target, type Target } from './options.ts'
 import { withServers } from './servers.ts'
-import { assertStopped, assertYes, readerCalled, slotsOf, stepsOf, withSlotOptions, type ChosenSlot, type SlotOptions } from './slots.ts' // prettier-ignore
-import { moveOffset, storedOffset } from './stored-offsets.ts'
+import { assertStopped, assertYes, readerCalled, slotsOf, stepsOf, withSlotOptions, type SlotOptions } from './slots.ts' // prettier-ignore
+import { endsOf, moveOffsets, storedOffset } from './stored-offsets.ts'
 import { assertTopics } from './topics-plan.ts'
 
 interface ShowOptions {
@@ -108,22 +108,6 @@ async function standingsOf(step: Processor | Sink, servers: Installation, admin:
   )
 }
 
-/** The logs' first offsets and those behind their last, slot by slot. */
-async function endsOf(
-  slots: readonly ChosenSlot[],
-  { names }: Installation,
-  admin: Admin,
-): Promise<{ start: number; end: number }[]> {
-  const topics = [...new Set(slots.map(({ topic }) => topic))]
-  const known = new Map<Topic, readonly { partition: number; low: string; high: string }[]>()
-  // One after the other: the client loses its metadata when it is asked for several new topics at once.
-  for (const topic of topics) known.set(topic, await admin.fetchTopicOffsets(names.topic(topic)))
-  return slots.map(({ topic, partition }) => {
-    const ends = known.get(topic)?.find((one) => one.partition === partition)
-    return { start: Number(ends?.low ?? 0), end: Number(ends?.high ?? 0) }
-  })
-}
-
 async function moveAll(app: App, name: string, options: ResetOptions): Promise<void> {
   const { to, yes } = options
   const step = readerCalled(app, name)
@@ -153,7 +137,7 @@ async function moveAll(app: App, name: string, options: ResetOptions): Promise<v
     }
     await assertStopped(step, servers, admin)
     assertYes(yes, `${name} would move, partitions: ${moves.length}`)
-    for (const { slot, offset } of moves) await moveOffset(slot, offset, servers, admin)
+    await moveOffsets(step, moves, servers)
     const rows = moves.map(({ slot, from, offset }) => [slot.topic.name, slot.partition, from ?? '-', offset])
     printTable(app, ['topic', 'partition', 'from', 'to'], rows)
   })

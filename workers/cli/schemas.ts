@@ -1,5 +1,6 @@
 /** `schemas check|register`: holds the schemas to their recorded versions, and gives them to the registry. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Schema } from 'avsc'
 import type { Command } from 'commander'
@@ -15,7 +16,7 @@ const all: readonly Topic[] = Object.values(knownTopics)
 
 interface CheckOptions {
   readonly record?: true
-  readonly folder: string
+  readonly folder?: string
 }
 
 interface RegisterOptions {
@@ -31,7 +32,7 @@ export function addSchemas(program: Command, app: App): void {
     .command('check')
     .description('Check that every version of a schema can read every other (FULL_TRANSITIVE).')
     .option('--record', 'record the present schemas as new versions in <folder>/history')
-    .option('--folder <folder>', 'where the schemas lie', schemaFolder)
+    .option('--folder <folder>', "another folder than this version's schemas")
     .addHelpText('after', '\nExample:\n  npm start -- schemas check --record')
     .action((options: CheckOptions) => check(app, options))
   schemas
@@ -47,12 +48,12 @@ interface Version {
   readonly schema: Schema
 }
 
-function check(app: App, { record, folder }: CheckOptions): void {
+function check(app: App, { record, folder = schemaFolder }: CheckOptions): void {
   const details: string[] = []
   const unrecorded: { readonly name: string; readonly file: string; readonly schema: Schema }[] = []
   for (const { name } of all) {
-    const file = `${folder}/${name}.avsc`
-    if (!existsSync(file)) details.push(`${name}: schemas/${name}.avsc is missing`)
+    const file = join(folder, `${name}.avsc`)
+    if (!existsSync(file)) details.push(`${name}.avsc is missing`)
     else {
       const schema = readSchema(file)
       const versions = versionsOf(folder, name)
@@ -62,7 +63,7 @@ function check(app: App, { record, folder }: CheckOptions): void {
       }
       const newest = versions.at(-1)
       if (JSON.stringify(newest?.schema) === JSON.stringify(schema)) continue
-      unrecorded.push({ name, file: `${folder}/history/${name}.${(newest?.number ?? 0) + 1}.avsc`, schema })
+      unrecorded.push({ name, file: join(folder, 'history', `${name}.${(newest?.number ?? 0) + 1}.avsc`), schema })
     }
   }
   if (details.length === 0 && !record)
@@ -74,22 +75,22 @@ function check(app: App, { record, folder }: CheckOptions): void {
         : 'give a new field a default and keep the old ones, or make a new version of the topic'
     throw new FatalError('schema', 'Checking the schemas', { details, hint })
   }
-  if (unrecorded.length > 0) mkdirSync(`${folder}/history`, { recursive: true })
+  if (unrecorded.length > 0) mkdirSync(join(folder, 'history'), { recursive: true })
   for (const { file, schema } of unrecorded) {
     writeFileSync(file, `${JSON.stringify(schema, null, 2)}\n`)
-    app.print(`recorded ${file}`)
+    app.print(`recorded ${relative(folder, file)}`)
   }
   app.print(`${all.length} schemas, compatible with all their versions`)
 }
 
 /** The recorded versions of a topic's schema, oldest first. */
 function versionsOf(folder: string, topic: string): Version[] {
-  const history = `${folder}/history`
+  const history = join(folder, 'history')
   if (!existsSync(history)) return []
   return readdirSync(history)
     .flatMap((file) => {
       const [, name, number] = /^(.*)\.(\d+)\.avsc$/.exec(file) ?? []
-      return name === topic ? [{ number: Number(number), schema: readSchema(`${history}/${file}`) }] : []
+      return name === topic ? [{ number: Number(number), schema: readSchema(join(history, file)) }] : []
     })
     .sort((a, b) => a.number - b.number)
 }

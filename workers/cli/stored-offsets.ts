@@ -1,5 +1,6 @@
-/** The offsets that are stored with the results: in Redis for processors, in the database for sinks. */
+/** Where slots stand in their logs; the offset is stored with the results: in Redis for processors, in the database for sinks. */
 import type { Admin } from 'kafkajs'
+import type { Step, Topic } from '../runtime/definitions.ts'
 import type { Installation } from '../runtime/installation.ts'
 import type { ChosenSlot } from './slots.ts'
 
@@ -18,15 +19,62 @@ export async function storedOffset(slot: ChosenSlot, servers: Installation): Pro
   return rows[0] === undefined ? undefined : Number(rows[0]['next_offset'])
 }
 
-/** Moves a slot whose owner does not run; the Kafka offset follows, for lag monitors. */
-export async function moveOffset(slot: ChosenSlot, offset: number, servers: Installation, admin: Admin): Promise<void> {
-  const { step, topic, partition } = slot
-  if (step.kind === 'processor') {
-    const store = await servers.store()
-    await store.setOffset({ step: step.name, topic: topic.name, partition }, offset)
-  } else await moveSink(slot, offset, servers)
-  const partitions = [{ partition, offset: String(offset) }]
-  await admin.setOffsets({ groupId: servers.names.group(step.name), topic: servers.names.topic(topic), partitions })
+/** The logs' first offsets and those behind their last, slot by slot. */
+export async function endsOf(
+  slots: readonly ChosenSlot[],
+  { names }: Installation,
+  admin: Admin,
+): Promise<{ start: number; end: number }[]> {
+  const topics = [...new Set(slots.map(({ topic }) => topic))]
+  const known = new Map<Topic, readonly { partition: number; low: string; high: string }[]>()
+  // One after the other: the client loses its metadata when it is asked for several new topics at once.
+  for (const topic of topics) known.set(topic, await admin.fetchTopicOffsets(names.topic(topic)))
+  return slots.map(({ topic, partition }) => {
+    const ends = known.get(topic)?.find((one) => one.partition === partition)
+    return { start: Number(ends?.low ?? 0), end: Number(ends?.high ?? 0) }
+  })
+}
+
+export interface Move {
+  readonly slot: ChosenSlot
+  readonly offset: number
+}
+
+/** Moves slots of a step that does not run; the Kafka offsets follow, for lag monitors. */
+export async function moveOffsets(step: Step, moves: readonly Move[], servers: Installation): Promise<void> {
+  for (const { slot, offset } of moves) {
+    if (slot.step.kind === 'sink') await moveSink(slot, offset, servers)
+    else {
+      const store = await servers.store()
+      await store.setOffset({ step: step.name, topic: slot.topic.name, partition: slot.partition }, offset)
+    }
+  }
+  await commitOffsets(step, moves, servers)
+}
+
+/** As a member of the group for a moment; the admin client's own way waits seconds for a fetch of every partition. */
+async function commitOffsets(step: Step, moves: readonly Move[], { kafka, names }: Installation): Promise<void> {
+  const offsets = moves.map(({ slot, offset }) => ({
+    topic: names.topic(slot.topic),
+    partition: slot.partition,
+    offset: String(offset),
+  }))
+  const topics = [...new Set(offsets.map(({ topic }) => topic))]
+  const consumer = kafka.consumer({ groupId: names.group(step.name), maxWaitTimeInMs: 100 })
+  try {
+    await consumer.connect()
+    await consumer.subscribe({ topics })
+    await new Promise<void>((resolve, reject) => {
+      consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error))
+      consumer.on(consumer.events.GROUP_JOIN, () => {
+        consumer.pause(topics.map((topic) => ({ topic })))
+        consumer.commitOffsets(offsets).then(resolve, reject)
+      })
+      consumer.run({ autoCommit: false, eachBatch: async () => {} }).catch(reject)
+    })
+  } finally {
+    await consumer.disconnect()
+  }
 }
 
 /**

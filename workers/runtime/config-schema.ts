@@ -136,7 +136,7 @@ export const ConfigSchema = z.object({
   replicationFactor: whole(1, 1, 15, 'Replicas of the topics that are created'),
   checkpointMs: whole(1_000, 10, 60_000, 'A processor checkpoints at most this many milliseconds after a record'),
   checkpointRecords: whole(10_000, 1, 1_000_000, 'A processor checkpoints after at most this many records'),
-  batchRecords: whole(2_000, 1, 100_000, 'Most records of one task or database transaction'),
+  batchRecords: whole(2_000, 1, 100_000, 'Most records of one task'),
   queueBytes: whole(32 * 1024 ** 2, 1024, 8 * 1024 ** 3, 'Bytes that a step queues between fetch and work'),
   producerLingerMs: whole(5, 0, 10_000, 'A connector sends what it has after this many milliseconds'),
   producerBatchBytes: whole(262_144, 1, 1024 ** 3, 'A connector sends as soon as this many bytes wait'),

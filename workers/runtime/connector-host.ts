@@ -47,7 +47,11 @@ export async function startConnector(step: Connector, installation: Installation
     runner.assign(
       feeds
         .filter((feed) => slotOf(feed) !== undefined)
-        .map((feed) => ({ feed, cursor: () => slotOf(feed)?.cursorOf(feed) })),
+        .map((feed) => ({
+          feed,
+          cursor: () => slotOf(feed)?.cursorOf(feed),
+          lastSession: () => slotOf(feed)?.sessionOf(feed) ?? 0,
+        })),
     )
   }
   const unreport = reportGroup(installation, step.name, group, () => runner.report())
@@ -65,6 +69,7 @@ export async function startConnector(step: Connector, installation: Installation
 interface Assigned {
   readonly feed: string
   readonly cursor: () => string | undefined
+  readonly lastSession: () => number
 }
 
 interface Runner {
@@ -88,7 +93,9 @@ async function createRunner(step: Connector, context: Context, installation: Ins
       backoff = Math.min(backoff * 2, longestBackoffMs)
     ) {
       const started = Date.now()
-      const session = new Session({ step, feeds: feeds.map(({ feed, cursor }) => ({ feed, cursor: cursor() })), context, signal, installation, accumulator, schemaIds }) // prettier-ignore
+      const lastSession = Math.max(0, ...feeds.map((feed) => feed.lastSession()))
+      const held = feeds.map(({ feed, cursor }) => ({ feed, cursor: cursor() }))
+      const session = new Session({ step, feeds: held, context, signal, installation, accumulator, schemaIds, lastSession }) // prettier-ignore
       try {
         await step.run(session)
         if (!signal.aborted) context.log.warn('the connector ended by itself and is run again')

@@ -20,6 +20,8 @@ export interface SessionOptions {
   readonly installation: Installation
   readonly accumulator: Accumulator
   readonly schemaIds: ReadonlyMap<string, number>
+  /** The newest session that has saved a cursor of these feeds. */
+  readonly lastSession: number
 }
 
 interface Target {
@@ -37,12 +39,14 @@ export class Session implements ConnectorSession {
   readonly #targets = new Map<string, Target>()
   readonly #cursors = new Map<string, string>()
   readonly #saver: NodeJS.Timeout
-  readonly #session = Date.now()
+  readonly #session: number
   #saved = 0
 
   constructor(options: SessionOptions) {
     this.#options = options
     this.feeds = options.feeds
+    // A clock that was set back must not make newer cursors look older.
+    this.#session = Math.max(Date.now(), options.lastSession + 1)
     this.context = options.context
     this.signal = options.signal
     this.#encoder = new Encoder(options.schemaIds)

@@ -10,6 +10,7 @@ import type { Installation } from './installation.ts'
 import { Intake } from './intake.ts'
 import { partitionEnds } from './kafka/read.ts'
 import type { Resumption, Slot, SlotControl } from './kafka/group.ts'
+import { sequenceOf } from './position.ts'
 
 export class CursorSlot implements Slot {
   readonly #control: SlotControl
@@ -25,6 +26,7 @@ export class CursorSlot implements Slot {
   ready = false
   readonly queued = 0
   readonly queuedBytes = 0
+  readonly droppingMs = 0
   readonly busy = false
   progress = 0
 
@@ -42,6 +44,11 @@ export class CursorSlot implements Slot {
 
   cursorOf(feed: string): string | undefined {
     return this.#cursors.get(feed)
+  }
+
+  /** The newest session that has saved a cursor of the feed, 0 where none has. */
+  sessionOf(feed: string): number {
+    return sequenceOf(this.#intake.positions.get(feed)?.position ?? '0')
   }
 
   async open(): Promise<Resumption> {

@@ -10,6 +10,7 @@ export class Intake {
   readonly #step: string
   #messages: KafkaMessage[] = []
   #bytes = 0
+  #droppingSince: number | undefined
   positions = new Positions()
 
   constructor(step: string) {
@@ -20,6 +21,11 @@ export class Intake {
     return this.#bytes
   }
 
+  /** For how long nothing but drops came, in milliseconds. */
+  get droppingMs(): number {
+    return this.#droppingSince === undefined ? 0 : Date.now() - this.#droppingSince
+  }
+
   get length(): number {
     return this.#messages.length
   }
@@ -28,6 +34,7 @@ export class Intake {
   reset(stored: readonly (readonly [string, string])[]): void {
     this.#messages = []
     this.#bytes = 0
+    this.#droppingSince = undefined
     this.positions = new Positions(stored)
   }
 
@@ -48,7 +55,11 @@ export class Intake {
   /** @returns whether a message is new and meant for this step; then it counts as accepted. */
   accepts(message: KafkaMessage): boolean {
     const place = placeOf(message.headers)
-    if (place !== undefined && !this.positions.accept(place)) return false
+    if (place !== undefined && !this.positions.accept(place)) {
+      this.#droppingSince ??= Date.now()
+      return false
+    }
+    this.#droppingSince = undefined
     const only = onlyStepOf(message.headers)
     return only === undefined || only === this.#step
   }

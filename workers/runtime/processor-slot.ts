@@ -56,6 +56,10 @@ export class ProcessorSlot implements Slot {
     return this.#intake.length
   }
 
+  get droppingMs(): number {
+    return this.#intake.droppingMs
+  }
+
   get queuedBytes(): number {
     return this.#intake.bytes
   }

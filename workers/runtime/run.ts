@@ -18,7 +18,10 @@ export function selectSteps(topology: Topology, names: readonly string[]): reado
       const like = nearest(name, known)
       return `no step is called ${name}${like === undefined ? '' : `; did you mean ${like}?`}`
     })
-    throw new FatalError('usage', `Choosing steps of ${topology.name}`, { details, hint: `there are: ${known.join(', ')}` })
+    throw new FatalError('usage', `Choosing steps of ${topology.name}`, {
+      details,
+      hint: `there are: ${known.join(', ')}`,
+    })
   }
   return topology.steps.filter(({ name }) => names.includes(name))
 }

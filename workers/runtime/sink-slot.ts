@@ -48,6 +48,10 @@ export class SinkSlot implements Slot {
     return this.#intake.length
   }
 
+  get droppingMs(): number {
+    return this.#intake.droppingMs
+  }
+
   get queuedBytes(): number {
     return this.#intake.bytes
   }

@@ -7,6 +7,8 @@ import { Accumulator } from './kafka/accumulator.ts'
 import type { Group } from './kafka/group.ts'
 
 const reportMs = 1_000
+/** A restart or a resent batch is over sooner; longer means that a writer's sequence has gone back. */
+const droppingErrorMs = 10_000
 
 /** Registers what a step writes, and the dead letters. @returns schema ids by topic name. */
 export function registerSchemas(installation: Installation, outputs: readonly Topic[]): Promise<Map<string, number>> {
@@ -47,15 +49,35 @@ export interface RunningStep {
 /** Registers the health of a step's group and reports its lag each second. @returns ends both */
 export function reportGroup(installation: Installation, step: string, group: Group, more: () => void): () => void {
   const { metrics, config, log } = installation.context
+  let reported = new Map<string, { step: string; topic: string; partition: number }>()
+  let onlyDrops = false
   const timer = setInterval(() => {
     try {
       let queued = 0
-      for (const slot of group.slots) queued += slot.queuedBytes
-      metrics.queuedBytes.set({ step }, queued)
-      for (const { topic, partition, records, seconds } of group.lags()) {
-        metrics.lagRecords.set({ step, topic, partition }, records)
-        metrics.lagSeconds.set({ step, topic, partition }, seconds)
+      let dropping = 0
+      for (const slot of group.slots) {
+        queued += slot.queuedBytes
+        dropping = Math.max(dropping, slot.droppingMs)
       }
+      const wasDropping = onlyDrops
+      onlyDrops = dropping > droppingErrorMs
+      if (onlyDrops && !wasDropping)
+        log.error({ step }, 'nothing but records seen before: a writer has gone back in its sequence')
+      metrics.queuedBytes.set({ step }, queued)
+      const now: typeof reported = new Map()
+      for (const { topic, partition, records, seconds } of group.lags()) {
+        const labels = { step, topic, partition }
+        now.set(`${topic}:${partition}`, labels)
+        metrics.lagRecords.set(labels, records)
+        metrics.lagSeconds.set(labels, seconds)
+      }
+      // What another replica holds now is its to report.
+      for (const [name, labels] of reported) {
+        if (now.has(name)) continue
+        metrics.lagRecords.remove(labels)
+        metrics.lagSeconds.remove(labels)
+      }
+      reported = now
       more()
     } catch (error) {
       log.warn({ step, error: oneLine(error) }, 'reporting')

@@ -3,7 +3,12 @@ import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { Redis } from 'ioredis'
 import pg from 'pg'
+import { topics } from '../../../schemas/topics.ts'
+import { loadConfig } from '../../../workers/runtime/config.ts'
+import { createKafka, createNames } from '../../../workers/runtime/kafka/client.ts'
+import { createLogger } from '../../../workers/runtime/logger.ts'
 import { projectFolder } from '../paths.ts'
 import { startStack, type Stack } from '../stack.ts'
 
@@ -26,7 +31,7 @@ export async function startServers(onProgress: (line: string) => void): Promise<
   return useShared(stack)
 }
 
-/** Servers that others use too: the demo keeps to a namespace and a database of its own. */
+/** Servers that others use too: the demo keeps to a namespace and a database of its own, and takes both away at the end. */
 async function useShared(stack: Stack): Promise<Servers> {
   const id = `demo-${randomBytes(3).toString('hex')}`
   const database = id.replace('-', '_')
@@ -46,8 +51,36 @@ async function useShared(stack: Stack): Promise<Servers> {
     env: { ...stack.env, DATABASE_URL: url.href, NAMESPACE: id },
     async stop() {
       await admin(`DROP DATABASE IF EXISTS ${database} WITH (FORCE)`)
+      await forget({ ...stack.env, NAMESPACE: id })
       await stack.stop()
     },
+  }
+}
+
+/** Deletes what a namespace has left on servers that stay: groups, topics, subjects, state. */
+async function forget(env: Record<string, string>): Promise<void> {
+  const config = loadConfig(env)
+  const names = createNames(config.namespace)
+  const prefix = names.topic('')
+  const kafkaAdmin = createKafka(config, createLogger({ logLevel: 'silent' }, 'demo')).admin()
+  await kafkaAdmin.connect()
+  try {
+    const { groups } = await kafkaAdmin.listGroups()
+    const ours = groups.map(({ groupId }) => groupId).filter((groupId) => groupId.startsWith(prefix))
+    if (ours.length > 0) await kafkaAdmin.deleteGroups(ours)
+    await kafkaAdmin.deleteTopics({ topics: (await kafkaAdmin.listTopics()).filter((name) => name.startsWith(prefix)) })
+  } finally {
+    await kafkaAdmin.disconnect()
+  }
+  const registry = config.schemaRegistryUrl.replace(/\/$/, '')
+  for (const topic of Object.values(topics))
+    await fetch(`${registry}/subjects/${names.subject(topic)}`, { method: 'DELETE' })
+  const redis = new Redis(config.redisUrl)
+  try {
+    const keys = await redis.keys(`{${config.namespace}:*`)
+    if (keys.length > 0) await redis.del(...keys)
+  } finally {
+    redis.disconnect()
   }
 }
 

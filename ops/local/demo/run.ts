@@ -1,5 +1,5 @@
 /** Starts everything, shows it, and takes it down again in order, whatever happens in between. */
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { cryptoIntel } from '../../../topologies/crypto-intel.ts'
@@ -36,12 +36,14 @@ export class Takedown {
   }
 }
 
-/** A fresh place for what the demo writes. */
-export function watchFilePath(): string {
+/** Where the demo writes its watch file, and the environment of its workers for use in another terminal. */
+export function demoFolder(): string {
   const folder = join(localFolder, 'demo')
   mkdirSync(folder, { recursive: true })
-  return join(folder, 'watch.yaml')
+  return folder
 }
+
+export const watchFilePath = (): string => join(demoFolder(), 'watch.yaml')
 
 /**
  * Starts servers and workers.
@@ -58,10 +60,17 @@ export async function startPipeline(
   })
   const [servers, feeds] = await Promise.all([serversUp, environment()])
   const env: Record<string, string> = { ...servers.env, ...feeds, LOG_LEVEL: process.env['LOG_LEVEL'] ?? 'warn' }
+  writeFileSync(
+    join(demoFolder(), 'env'),
+    Object.entries(env)
+      .map(([name, value]) => `export ${name}='${value}'\n`)
+      .join(''),
+  )
   await prepare(env, say)
   const steps = cryptoIntel.steps.map(({ name }) => name)
   const workers = await startWorkers(cryptoIntel.name, groupSteps(cryptoIntel.steps, options.perStep), env, say)
   takedown.add(() => workers.stop())
+  say('in another terminal, `. .local/demo/env` and then `npm start -- tail market.trades.v1` and its like')
   const tables = openTables(env['DATABASE_URL'] ?? '')
   takedown.add(() => tables.close())
   return { env, workers, tables, steps }

@@ -31,6 +31,8 @@ export interface Slot {
   readonly queued: number
   /** Bytes queued, for back-pressure. */
   readonly queuedBytes: number
+  /** For how long nothing but messages seen before came, in milliseconds. */
+  readonly droppingMs: number
   /** Whether messages are queued or worked on. */
   readonly busy: boolean
   /** Grows with everything that is done; for the watchdog. */
