@@ -13,8 +13,8 @@ export type Launch = {
   readonly env?: NodeJS.ProcessEnv
   /** The user to run as, where the server refuses to be root. */
   readonly user?: { readonly uid: number; readonly gid: number }
-  /** Runs when the process has ended; `inOrder` where no signal cut it off. */
-  readonly afterExit?: (inOrder: boolean) => void
+  /** Runs when the process has ended; `inOrder` where no signal cut it off, `how` as `exit code 0` or `SIGKILL`. */
+  readonly afterExit?: (inOrder: boolean, how: string) => void
 }
 
 /** A server that can be started: made by one file of `servers/` each. */
@@ -108,7 +108,7 @@ async function start(plan: ServerPlan, files: ServerFiles, logMode: 'w' | 'a'): 
   void running.ended.then((how) => {
     ended = how
     rmSync(files.pid, { force: true })
-    launch.afterExit?.(!how.startsWith('SIG'))
+    launch.afterExit?.(!how.startsWith('SIG'), how)
   })
   const deadline = performance.now() + startTimeoutMs
   for (;;) {

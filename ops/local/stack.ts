@@ -39,6 +39,8 @@ export type StackOptions = {
   readonly only?: readonly ServerName[]
   /** Fixed ports. Default: free ones. */
   readonly ports?: Partial<Record<ServerName, number>>
+  /** Where the broker's clients are told to find it, if not on its own port: a proxy's port. */
+  readonly kafkaAdvertisedPort?: number
   readonly onProgress?: (line: string) => void
 }
 
@@ -73,7 +75,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const servers: Partial<Record<ServerName, ServerHandle>> = {}
   const startOne = async (server: ServerName) => {
     const since = performance.now()
-    const plan = await planOf(server, join(folders.data, server), onProgress, options.ports?.[server])
+    const plan = await planOf(server, join(folders.data, server), onProgress, options)
     servers[server] = await startServer(plan, { log: join(folders.logs, `${server}.log`), pid: pidFile(server) })
     env[variables[server]] = plan.address
     onProgress(`${server} answers on port ${plan.ports[0]} after ${((performance.now() - since) / 1000).toFixed(1)} s`)
@@ -108,11 +110,12 @@ function planOf(
   name: ServerName,
   folder: string,
   onProgress: (line: string) => void,
-  port?: number,
+  { ports, kafkaAdvertisedPort }: StackOptions,
 ): Promise<ServerPlan> {
+  const port = ports?.[name]
   switch (name) {
     case 'kafka':
-      return planKafka(folder, port)
+      return planKafka(folder, port, kafkaAdvertisedPort)
     case 'registry':
       return planRegistry(folder, port)
     case 'postgres':

@@ -76,6 +76,18 @@ export async function startPipeline(
   return { env, workers, tables, steps }
 }
 
+/** Waits until the table holds fresh trades of every symbol: the look-back is in, and what comes now is live. */
+export async function caughtUp({ tables }: Pipeline, symbols: number, patienceS: number): Promise<void> {
+  const deadline = Date.now() + patienceS * 1_000
+  while (Date.now() < deadline) {
+    const fresh = await tables.query(
+      "SELECT symbol FROM trades GROUP BY symbol HAVING max(ts) > now() - interval '5 seconds'",
+    )
+    if (fresh.length >= symbols) return
+    await sleep(250)
+  }
+}
+
 /** Waits until no step has anything before it and the tables stand still; says what still waits when `patienceS` is over. */
 export async function drain({ workers, tables, steps }: Pipeline, patienceS: number): Promise<readonly StepReading[]> {
   const deadline = Date.now() + patienceS * 1_000

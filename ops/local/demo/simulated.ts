@@ -15,7 +15,7 @@ import type { DemoOptions } from './options.ts'
 import { checkPlanted } from './planted-checks.ts'
 import { latencyBuckets, quantilesBetween, quantilesOf } from './readings.ts'
 import { allOk, countTopics, type DemoReport } from './report.ts'
-import { drain, say, startPipeline, type Takedown, watchFilePath, watchRun, type Pipeline } from './run.ts'
+import { caughtUp, drain, say, startPipeline, type Takedown, watchFilePath, watchRun, type Pipeline } from './run.ts'
 import { demoSecrets, writeWatchFile } from './watch-file.ts'
 
 const drainPatienceS = 60
@@ -62,7 +62,7 @@ async function observe(
 ): Promise<DemoReport | undefined> {
   const { workers, tables, steps } = pipeline
   // What the look-back brought is old by nature and no measure of latency.
-  await drain(pipeline, drainPatienceS)
+  await caughtUp(pipeline, feeds.exchange.symbols.length, drainPatienceS)
   const since = Date.now()
   const before = latencyBuckets(await workers.scrape(), 'timescale-trades')
   feeds.arm()

@@ -15,8 +15,11 @@ const maxMessageBytes = 16 * 1024 * 1024
 
 const classPath = join(javaFolder, 'kafka', '*')
 
-/** Plans a broker with its data in `folder`, on `port` or a free one. */
-export async function planKafka(folder: string, port?: number): Promise<ServerPlan> {
+/**
+ * Plans a broker with its data in `folder`, on `port` or a free one.
+ * @param advertisedPort where clients are told to find it, if not there: a proxy's port
+ */
+export async function planKafka(folder: string, port?: number, advertisedPort?: number): Promise<ServerPlan> {
   const brokerPort = port ?? (await freePort())
   const controllerPort = await freePort()
   const address = `127.0.0.1:${brokerPort}`
@@ -28,7 +31,7 @@ export async function planKafka(folder: string, port?: number): Promise<ServerPl
     stopSignal: 'SIGTERM',
     async launch() {
       await mkdir(folder, { recursive: true })
-      await writeFile(properties, brokerProperties(brokerPort, controllerPort, join(folder, 'log')))
+      await writeFile(properties, brokerProperties(brokerPort, controllerPort, join(folder, 'log'), advertisedPort))
       await formatOnce(folder)
       const archive = classArchive('kafka', folder)
       // The first compiler alone: on two cores the second one costs more than it gives in the first 300,000 messages (4.9 s of CPU
@@ -48,14 +51,19 @@ export async function planKafka(folder: string, port?: number): Promise<ServerPl
   }
 }
 
-function brokerProperties(brokerPort: number, controllerPort: number, logFolder: string): string {
+function brokerProperties(
+  brokerPort: number,
+  controllerPort: number,
+  logFolder: string,
+  advertisedPort = brokerPort,
+): string {
   const entries: Record<string, string | number | boolean> = {
     'process.roles': 'broker,controller',
     'node.id': 1,
     'controller.quorum.voters': `1@127.0.0.1:${controllerPort}`,
     'controller.listener.names': 'CONTROLLER',
     listeners: `PLAINTEXT://127.0.0.1:${brokerPort},CONTROLLER://127.0.0.1:${controllerPort}`,
-    'advertised.listeners': `PLAINTEXT://127.0.0.1:${brokerPort}`,
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${advertisedPort}`,
     'listener.security.protocol.map': 'PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT',
     'log.dirs': logFolder,
     'auto.create.topics.enable': false,
