@@ -66,10 +66,9 @@ async function commitOffsets(step: Step, moves: readonly Move[], { kafka, names 
     await consumer.subscribe({ topics })
     await new Promise<void>((resolve, reject) => {
       consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error))
-      consumer.on(consumer.events.GROUP_JOIN, () => {
-        consumer.pause(topics.map((topic) => ({ topic })))
-        consumer.commitOffsets(offsets).then(resolve, reject)
-      })
+      consumer.on(consumer.events.GROUP_JOIN, () => consumer.pause(topics.map((topic) => ({ topic }))))
+      // Before its first fetch a consumer counts as not running, and would not leave the group when it disconnects.
+      consumer.on(consumer.events.FETCH, () => void consumer.commitOffsets(offsets).then(resolve, reject))
       consumer.run({ autoCommit: false, eachBatch: async () => {} }).catch(reject)
     })
   } finally {

@@ -1,11 +1,31 @@
 import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { topics } from '../../../schemas/topics.ts'
 import { defineSink, defineTopology } from '../../../workers/runtime/definitions.ts'
-import { command, failure } from './harness.ts'
+import { command, failure, type Env } from './harness.ts'
 
-const leaves = ['run', 'check', 'graph', 'config', 'migrate', 'tail', 'topics apply', 'topics list', 'schemas check', 'schemas register', 'dlq list', 'dlq show', 'dlq redrive', 'offsets show', 'offsets reset', 'state show', 'state reset'] // prettier-ignore
+const leaves = [
+  'run',
+  'check',
+  'graph',
+  'config',
+  'migrate',
+  'tail',
+  'topics apply',
+  'topics list',
+  'schemas check',
+  'schemas register',
+  'dlq list',
+  'dlq show',
+  'dlq redrive',
+  'offsets show',
+  'offsets reset',
+  'state show',
+  'state reset',
+]
 
 describe('the command line', () => {
   it.each(['', 'topics', 'schemas', 'dlq', 'offsets', 'state', ...leaves])(
@@ -63,8 +83,16 @@ describe('the command line', () => {
       'KAFKA_BROKERS',
       'SCHEMA_REGISTRY_URL',
     ])
-    expect(await missing('run', 'crypto-intel', '--step', 'build-candles')).toEqual(['KAFKA_BROKERS', 'REDIS_URL', 'SCHEMA_REGISTRY_URL']) // prettier-ignore
-    expect(await missing('run', 'crypto-intel', '--step', 'timescale-trades')).toEqual(['DATABASE_URL', 'KAFKA_BROKERS', 'SCHEMA_REGISTRY_URL']) // prettier-ignore
+    expect(await missing('run', 'crypto-intel', '--step', 'build-candles')).toEqual([
+      'KAFKA_BROKERS',
+      'REDIS_URL',
+      'SCHEMA_REGISTRY_URL',
+    ])
+    expect(await missing('run', 'crypto-intel', '--step', 'timescale-trades')).toEqual([
+      'DATABASE_URL',
+      'KAFKA_BROKERS',
+      'SCHEMA_REGISTRY_URL',
+    ])
     expect(await missing('migrate')).toEqual(['DATABASE_URL'])
     expect(await missing('offsets', 'show', 'timescale-trades')).toEqual(['DATABASE_URL', 'KAFKA_BROKERS'])
   })
@@ -145,18 +173,44 @@ describe('config', () => {
 
 describe('the entry point', () => {
   const main = fileURLToPath(new URL('../../../workers/main.ts', import.meta.url))
-  const run = (...args: string[]) =>
-    spawnSync(process.execPath, [main, ...args], { encoding: 'utf8', env: { PATH: '' } })
+  const watchFile = fileURLToPath(new URL('../../../watch.example.yaml', import.meta.url))
+  const nowhere = '127.0.0.1:1'
+  const servers = { KAFKA_BROKERS: nowhere, SCHEMA_REGISTRY_URL: `http://${nowhere}`, REDIS_URL: `redis://${nowhere}` }
+  const run = (args: string[], env: Env = {}) => spawnSync(process.execPath, [main, ...args], { encoding: 'utf8', env })
 
   it('exits with 0 and writes the result to stdout', () => {
-    expect(run('check')).toMatchObject({ status: 0, stderr: '', stdout: expect.stringContaining('no faults') })
+    expect(run(['check'])).toMatchObject({ status: 0, stderr: '', stdout: expect.stringContaining('no faults') })
   })
 
   it('exits with 1 and writes one error to stderr', () => {
-    expect(run('chekc')).toMatchObject({
+    expect(run(['chekc'])).toMatchObject({
       status: 1,
       stdout: '',
       stderr: 'unknown command chekc: did you mean check?\n',
+    })
+  })
+
+  it('says which variable to change where the port is taken', async () => {
+    const server = createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const address = server.address()
+    const port = typeof address === 'object' ? String(address?.port) : ''
+    const env = { ...servers, WATCH_FILE: watchFile, METRICS_PORT: port, METRICS_HOST: '127.0.0.1' }
+    const { status, stderr } = run(['run', 'crypto-intel', '--step', 'build-candles'], env)
+    server.close()
+    expect({ status, lines: stderr.trimEnd().split('\n').length }).toEqual({ status: 1, lines: 1 })
+    expect(stderr).toContain(`127.0.0.1:${port}: set METRICS_PORT to a free port`)
+  })
+
+  it('says what to do where there is no watch file, and where no broker answers', () => {
+    const args = ['run', 'crypto-intel', '--step', 'build-candles']
+    expect(run(args, { ...servers, WATCH_FILE: 'nowhere.yaml' }).stderr).toMatch(
+      /nowhere.yaml.*set WATCH_FILE, or copy/,
+    )
+    const env = { ...servers, WATCH_FILE: watchFile, METRICS_PORT: '0', METRICS_HOST: '127.0.0.1' }
+    expect(run(args, env)).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/^Connecting to Kafka at 127.0.0.1:1: /),
     })
   })
 })

@@ -1,6 +1,3 @@
-import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import kafkajs, { type Producer } from 'kafkajs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
@@ -14,38 +11,50 @@ import { Partitioner } from '../../../workers/runtime/kafka/client.ts'
 import { sequencePosition } from '../../../workers/runtime/position.ts'
 import { eventually, freshDatabase, freshPrefix, servers, type FreshDatabase } from '../../support/servers.ts'
 import { command, failure, type Env } from './harness.ts'
+import { startSteps, type RunningSteps } from './running-steps.ts'
 
 const steps = 'build-candles,timescale-trades'
 const key = 'binance-spot:BTC-USDT'
 const origin = `${key}:trades`
 const partition = new Partitioner(topics.marketTrades).of(key)
 const start = Date.UTC(2024, 7, 8) * 1_000
-const main = fileURLToPath(new URL('../../../workers/main.ts', import.meta.url))
-const watchFile = fileURLToPath(new URL('../../../watch.example.yaml', import.meta.url))
 
 let env: Env = {}
 let own: FreshDatabase
 let database: Database
 let producer: Producer
 let encoder: Encoder
-let running: ChildProcess | undefined
+let running: RunningSteps | undefined
 
 beforeAll(async () => {
   const { brokers, registryUrl, redisUrl } = await servers()
   own = await freshDatabase()
-  env = { KAFKA_BROKERS: brokers, SCHEMA_REGISTRY_URL: registryUrl, DATABASE_URL: own.url, REDIS_URL: redisUrl, NAMESPACE: `${freshPrefix()}ops`, CHECKPOINT_MS: '50' } // prettier-ignore
+  env = {
+    KAFKA_BROKERS: brokers,
+    SCHEMA_REGISTRY_URL: registryUrl,
+    DATABASE_URL: own.url,
+    REDIS_URL: redisUrl,
+    NAMESPACE: `${freshPrefix()}ops`,
+    CHECKPOINT_MS: '50',
+  }
   await command(['topics', 'apply'], { env })
-  const ids = z.record(z.string(), z.number()).parse(JSON.parse((await command(['schemas', 'register', '--json'], { env })).join(''))) // prettier-ignore
-  encoder = new Encoder(new Map(Object.values<Topic>(topics).map(({ name }) => [name, ids[`${env['NAMESPACE']}.${name}-value`] ?? 0]))) // prettier-ignore
+  const ids = z
+    .record(z.string(), z.number())
+    .parse(JSON.parse((await command(['schemas', 'register', '--json'], { env })).join('')))
+  encoder = new Encoder(
+    new Map(Object.values<Topic>(topics).map(({ name }) => [name, ids[`${env['NAMESPACE']}.${name}-value`] ?? 0])),
+  )
   expect(await command(['migrate'], { env })).toContain('applied 001_sinks.sql')
   expect(await command(['migrate'], { env })).toEqual(['nothing to apply'])
   database = await connectDatabase({ url: own.url, connections: 1 })
-  producer = new kafkajs.Kafka({ brokers: brokers.split(','), logLevel: kafkajs.logLevel.NOTHING }).producer({ allowAutoTopicCreation: false }) // prettier-ignore
+  producer = new kafkajs.Kafka({ brokers: brokers.split(','), logLevel: kafkajs.logLevel.NOTHING }).producer({
+    allowAutoTopicCreation: false,
+  })
   await producer.connect()
 })
 
 afterAll(async () => {
-  running?.kill('SIGKILL')
+  running?.kill()
   await producer?.disconnect()
   await database?.close()
   await own?.drop()
@@ -53,7 +62,17 @@ afterAll(async () => {
 
 const run = async (args: string): Promise<string[]> => command(args.split(' '), { env })
 const fail = async (args: string): Promise<string> => failure(args.split(' '), { env })
-const trade = (number: number, size = '0.5'): MarketTrade => ({ id: `${key}:${number}`, venue: 'binance-spot', symbol: 'BTC-USDT', ts: start + number * 500_000, receivedAt: start, tradeId: String(number), side: 'buy', price: '100', size }) // prettier-ignore
+const trade = (number: number, size = '0.5'): MarketTrade => ({
+  id: `${key}:${number}`,
+  venue: 'binance-spot',
+  symbol: 'BTC-USDT',
+  ts: start + number * 500_000,
+  receivedAt: start,
+  tradeId: String(number),
+  side: 'buy',
+  price: '100',
+  size,
+})
 const encode = (topic: Topic, record: object): Buffer => Buffer.from(encoder.encode(topic, record))
 
 async function append(topic: Topic, at: number, value: Buffer | null, headers: Headers): Promise<void> {
@@ -63,32 +82,15 @@ async function append(topic: Topic, at: number, value: Buffer | null, headers: H
 const appendTrade = (number: number, value = encode(topics.marketTrades, trade(number))): Promise<void> =>
   append(topics.marketTrades, partition, value, placeHeaders({ origin, position: sequencePosition(number) }))
 
-async function startSteps(): Promise<void> {
-  const child = spawn(process.execPath, [main, 'run', 'crypto-intel', '--step', steps], {
-    env: { ...env, PATH: process.env['PATH'], WATCH_FILE: watchFile, METRICS_PORT: '0', METRICS_HOST: '127.0.0.1' },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  running = child
-  let said = ''
-  for await (const chunk of child.stdout ?? []) {
-    said += String(chunk)
-    if (said.includes('"msg":"running"')) return
-  }
-  throw new Error(`the steps did not start: ${said}`)
-}
-
-async function stopSteps(): Promise<unknown> {
-  if (running === undefined) return undefined
-  const child = running
-  running = undefined
-  child.stdout?.resume()
-  const ended = once(child, 'exit')
-  child.kill('SIGTERM')
-  const [code]: unknown[] = await ended
-  return code
-}
-
-const Standing = z.array(z.object({ topic: z.string(), partition: z.number(), stored: z.number().optional(), lag: z.number(), end: z.number() })) // prettier-ignore
+const Standing = z.array(
+  z.object({
+    topic: z.string(),
+    partition: z.number(),
+    stored: z.number().optional(),
+    lag: z.number(),
+    end: z.number(),
+  }),
+)
 /** Where a step stands in the partition of the trades. */
 async function standing(step: string) {
   const all = Standing.parse(JSON.parse((await run(`offsets show ${step} --json`)).join('')))
@@ -98,15 +100,26 @@ const caughtUp = (): Promise<void> =>
   eventually(async () => {
     for (const step of steps.split(',')) expect(await standing(step)).toMatchObject({ lag: 0 })
   })
-const rows = async (): Promise<unknown> => (await database.query('SELECT count(*) AS n, count(DISTINCT trade_id) AS ids FROM trades')).rows[0] // prettier-ignore
+const rows = async (): Promise<unknown> =>
+  (await database.query('SELECT count(*) AS n, count(DISTINCT trade_id) AS ids FROM trades')).rows[0]
 
 describe('operating a running pipeline', () => {
   it('starts the chosen steps, which work off what is there', async () => {
     for (let number = 0; number < 4; number++) await appendTrade(number)
     await appendTrade(4, encode(topics.marketTrades, trade(4)).fill(255, 5, 12))
-    await append(topics.marketTrades, partition, encode(topics.marketTrades, trade(5, '1e999999')), placeHeaders({ origin, position: sequencePosition(5) })) // prettier-ignore
-    await append(topics.marketTrades, partition, null, markHeaders({ origin, time: start + 1_000_000, block: null, finalized: null, removed: false }, undefined)) // prettier-ignore
-    await startSteps()
+    await append(
+      topics.marketTrades,
+      partition,
+      encode(topics.marketTrades, trade(5, '1e999999')),
+      placeHeaders({ origin, position: sequencePosition(5) }),
+    )
+    await append(
+      topics.marketTrades,
+      partition,
+      null,
+      markHeaders({ origin, time: start + 1_000_000, block: null, finalized: null, removed: false }, undefined),
+    )
+    running = await startSteps(steps, env)
     await caughtUp()
     expect(await rows()).toEqual({ n: 4, ids: 4 })
   }, 60_000)
@@ -125,7 +138,14 @@ describe('operating a running pipeline', () => {
     expect(ids(await run('tail market.trades.v1 --from -5 --no-follow'))).toEqual(['2', '3', '5'])
     expect(await run('tail market.trades.v1 --from earliest --no-follow --key nobody')).toEqual([])
     const [line = ''] = await run('tail market.trades.v1 --from earliest --limit 1 --json')
-    expect(JSON.parse(line)).toMatchObject({ partition, offset: 0, key, headers: { origin, position: sequencePosition(0) }, kind: 'record', record: trade(0) }) // prettier-ignore
+    expect(JSON.parse(line)).toMatchObject({
+      partition,
+      offset: 0,
+      key,
+      headers: { origin, position: sequencePosition(0) },
+      kind: 'record',
+      record: trade(0),
+    })
     expect((await run('tail market.trades.v1 --from earliest --limit 1 --headers'))[0]).toContain(
       `"origin":"${origin}"`,
     )
@@ -181,21 +201,60 @@ describe('operating a running pipeline', () => {
 
   it('dlq redrive gives a record to the step that failed, once', async () => {
     const value = encode(topics.marketTrades, trade(6))
-    const headers = { origin: Buffer.from(origin), position: Buffer.from(sequencePosition(6)), extends: Buffer.from('a'), tip: Buffer.from('b'), traceparent: Buffer.from('00-1') } // prettier-ignore
-    const letter: DeadLetter = { id: 'mended', ts: start, step: 'timescale-trades', reason: 'rejected', code: 'refused', error: 'the table was not there', topic: 'market.trades.v1', partition, offset: 99, origin, position: sequencePosition(6), schemaId: null, key: Buffer.from(key), value, headers } // prettier-ignore
-    await append(topics.deadLetters, 0, encode(topics.deadLetters, letter), placeHeaders({ origin: 'elsewhere', position: sequencePosition(1) })) // prettier-ignore
-    expect(await run('dlq redrive mended --dry-run')).toEqual([`mended → market.trades.v1:${partition}`, '1 dead letters would be sent']) // prettier-ignore
+    const headers = {
+      origin: Buffer.from(origin),
+      position: Buffer.from(sequencePosition(6)),
+      extends: Buffer.from('a'),
+      tip: Buffer.from('b'),
+      traceparent: Buffer.from('00-1'),
+    }
+    const letter: DeadLetter = {
+      id: 'mended',
+      ts: start,
+      step: 'timescale-trades',
+      reason: 'rejected',
+      code: 'refused',
+      error: 'the table was not there',
+      topic: 'market.trades.v1',
+      partition,
+      offset: 99,
+      origin,
+      position: sequencePosition(6),
+      schemaId: null,
+      key: Buffer.from(key),
+      value,
+      headers,
+    }
+    await append(
+      topics.deadLetters,
+      0,
+      encode(topics.deadLetters, letter),
+      placeHeaders({ origin: 'elsewhere', position: sequencePosition(1) }),
+    )
+    expect(await run('dlq redrive mended --dry-run')).toEqual([
+      `mended → market.trades.v1:${partition}`,
+      '1 dead letters would be sent',
+    ])
     for (let time = 0; time < 2; time++) expect((await run('dlq redrive mended')).at(-1)).toBe('1 dead letters sent')
     await caughtUp()
     expect(await rows()).toEqual({ n: 5, ids: 5 })
     const [line = ''] = (await run('tail market.trades.v1 --from -1 --no-follow --json')).slice(-1)
     expect(JSON.parse(line)).toMatchObject({
-      headers: { origin: expect.stringMatching(/^dlq:0:\d+$/), position: sequencePosition(1), 'only-step': 'timescale-trades', traceparent: '00-1' }, // prettier-ignore
+      headers: {
+        origin: expect.stringMatching(/^dlq:0:\d+$/),
+        position: sequencePosition(1),
+        'only-step': 'timescale-trades',
+        traceparent: '00-1',
+      },
     })
-    expect(Object.keys(z.looseObject({ headers: z.record(z.string(), z.string()) }).parse(JSON.parse(line)).headers)).not.toContain('tip') // prettier-ignore
+    expect(
+      Object.keys(z.looseObject({ headers: z.record(z.string(), z.string()) }).parse(JSON.parse(line)).headers),
+    ).not.toContain('tip')
     const state = JSON.parse((await run(`state show build-candles --key ${key}`)).join(''))
     expect(state).toMatchObject({ newest: '2024-08-08T00:00:01.500Z' })
-    expect(await fail('dlq redrive nobody no-one')).toMatch(/2 faults\n  no dead letter is called nobody\n  no dead letter is called no-one/) // prettier-ignore
+    expect(await fail('dlq redrive nobody no-one')).toMatch(
+      /2 faults\n  no dead letter is called nobody\n  no dead letter is called no-one/,
+    )
   })
 
   it('nothing is reset under a step that runs', async () => {
@@ -206,33 +265,43 @@ describe('operating a running pipeline', () => {
   })
 
   it('ends with 0 on SIGTERM', async () => {
-    expect(await stopSteps()).toBe(0)
+    expect(await running?.stop()).toBe(0)
   })
 
   it('nothing is reset without a yes, nor to where there is no log', async () => {
-    expect(await fail('offsets reset timescale-trades --to earliest')).toBe('timescale-trades would move, partitions: 4: nothing was changed: add --yes to do it') // prettier-ignore
-    expect(await fail('state reset build-candles')).toBe('build-candles would forget its state, partitions: 4: nothing was changed: add --yes to do it') // prettier-ignore
+    expect(await fail('offsets reset timescale-trades --to earliest')).toBe(
+      'timescale-trades would move, partitions: 4: nothing was changed: add --yes to do it',
+    )
+    expect(await fail('state reset build-candles')).toBe(
+      'build-candles would forget its state, partitions: 4: nothing was changed: add --yes to do it',
+    )
     expect(await fail(`offsets reset timescale-trades --to 999 --partition ${partition} --yes`)).toMatch(
       /holds 0 to \d+, not 999$/,
     )
   })
 
-  it('a sink that is moved back writes each row once', async () => {
+  it('a sink moved back writes each row once, a processor without state repeats itself', async () => {
     await run('offsets reset timescale-trades --to earliest --yes')
     expect(await standing('timescale-trades')).toMatchObject({ stored: 0 })
     await database.query('DELETE FROM trades WHERE trade_id = $1', ['2'])
-  })
-
-  it('a processor whose state is reset begins anew', async () => {
-    expect(await run(`state reset build-candles --partition ${partition} --yes`)).toEqual([`market.trades.v1:${partition} forgotten`]) // prettier-ignore
+    expect(await run(`state reset build-candles --partition ${partition} --yes`)).toEqual([
+      `market.trades.v1:${partition} forgotten`,
+    ])
     expect((await run('state show build-candles')).at(-1)).toBe('0 keys in 0 of 4 partitions that have state')
     const candles = await run('tail market.candles.v1 --from earliest --no-follow --json')
-    await startSteps()
+    running = await startSteps(steps, env)
     await caughtUp()
     expect(await rows()).toEqual({ n: 5, ids: 5 })
     expect((await run('state show build-candles')).at(-1)).toBe('1 keys in 1 of 4 partitions that have state')
-    expect(await stopSteps()).toBe(0)
-    const places = (lines: string[]) => lines.map((line) => z.looseObject({ headers: z.looseObject({ position: z.string() }), record: z.unknown() }).parse(JSON.parse(line))).map(({ headers, record }) => [headers.position, record]) // prettier-ignore
+    expect(await running?.stop()).toBe(0)
+    const places = (lines: string[]) =>
+      lines
+        .map((line) =>
+          z
+            .looseObject({ headers: z.looseObject({ position: z.string() }), record: z.unknown() })
+            .parse(JSON.parse(line)),
+        )
+        .map(({ headers, record }) => [headers.position, record])
     const again = await run('tail market.candles.v1 --from earliest --no-follow --json')
     expect(places(again)).toEqual([...places(candles), ...places(candles)])
   }, 60_000)

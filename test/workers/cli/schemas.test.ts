@@ -28,7 +28,9 @@ function change(by: (schema: Fields) => Fields): void {
   const file = join(folder, 'market.trades.v1.avsc')
   writeFileSync(file, JSON.stringify(by(Fields.parse(JSON.parse(readFileSync(file, 'utf8'))))))
 }
-const add = (field: { readonly name: string; readonly [key: string]: unknown }) => (schema: Fields): Fields => ({ ...schema, fields: [...schema.fields, field] }) // prettier-ignore
+const add =
+  (field: { readonly name: string; readonly [key: string]: unknown }) =>
+  (schema: Fields): Fields => ({ ...schema, fields: [...schema.fields, field] })
 
 describe('schemas check', () => {
   it('finds the committed schemas compatible with their committed history', async () => {
@@ -64,8 +66,13 @@ describe('schemas check', () => {
     expect(await failure(check('--record'))).toContain(faults)
     change((schema) => ({ ...schema, fields: schema.fields.filter(({ name }) => name !== 'size' && name !== 'fee') }))
     expect(await failure(check())).toContain('size is gone and had no default: older code cannot read newer data')
-    change((schema) => ({ ...schema, fields: schema.fields.map((field) => (field.name === 'price' ? { ...field, type: 'double' } : field)) })) // prettier-ignore
-    expect(await failure(check())).toMatch(/price: older data cannot be read .*\n.*price: older code cannot read newer data .*\n.*size is gone/) // prettier-ignore
+    change((schema) => ({
+      ...schema,
+      fields: schema.fields.map((field) => (field.name === 'price' ? { ...field, type: 'double' } : field)),
+    }))
+    expect(await failure(check())).toMatch(
+      /price: older data cannot be read .*\n.*price: older code cannot read newer data .*\n.*size is gone/,
+    )
   })
 
   it('says which file is no JSON', async () => {
@@ -82,13 +89,19 @@ describe('compatibility', () => {
   it('finds the field inside arrays and maps of records', () => {
     const [before, now] = [inner([]), inner([{ name: 'x', type: 'int' }])]
     const fault = 'x is new and has no default: older data cannot be read'
-    expect(incompatibilities(record({ type: 'array', items: now }), record({ type: 'array', items: before }))).toEqual([`inner[].${fault}`]) // prettier-ignore
-    expect(incompatibilities(record({ type: 'map', values: now }), record({ type: 'map', values: before }))).toEqual([`inner{}.${fault}`]) // prettier-ignore
+    expect(incompatibilities(record({ type: 'array', items: now }), record({ type: 'array', items: before }))).toEqual([
+      `inner[].${fault}`,
+    ])
+    expect(incompatibilities(record({ type: 'map', values: now }), record({ type: 'map', values: before }))).toEqual([
+      `inner{}.${fault}`,
+    ])
   })
 
   it('refuses a symbol that older code does not know, and a wider number', () => {
     const symbols = (...names: string[]) => record({ type: 'enum', name: 'E', symbols: names })
-    expect(incompatibilities(symbols('a', 'b'), symbols('a'))).toEqual([expect.stringMatching(/^inner: older code cannot read newer data/)]) // prettier-ignore
+    expect(incompatibilities(symbols('a', 'b'), symbols('a'))).toEqual([
+      expect.stringMatching(/^inner: older code cannot read newer data/),
+    ])
     expect(incompatibilities(record('long'), record('int'))).toEqual([expect.stringMatching(/^inner: older code/)])
   })
 

@@ -21,7 +21,9 @@ afterAll(() => admin?.disconnect())
 const configOf = async (topic: string, ...names: string[]): Promise<Record<string, string>> => {
   const resource = { type: kafkajs.ConfigResourceTypes.TOPIC, name: name(topic), configNames: names }
   const { resources } = await admin.describeConfigs({ includeSynonyms: false, resources: [resource] })
-  return Object.fromEntries(resources[0]?.configEntries.map(({ configName, configValue }) => [configName, configValue]) ?? []) // prettier-ignore
+  return Object.fromEntries(
+    resources[0]?.configEntries.map(({ configName, configValue }) => [configName, configValue]) ?? [],
+  )
 }
 const alter = (topic: string, entries: Record<string, string>) =>
   admin.alterConfigs({
@@ -120,11 +122,20 @@ describe('schemas register', () => {
   it('names the schema that breaks compatibility', async () => {
     const other = { ...env, NAMESPACE: `${namespace}-b` }
     const subject = `${other.NAMESPACE}.market.quotes.v1-value`
-    const schema = JSON.stringify({ type: 'record', name: 'MarketQuote', namespace: 'cryptointel', fields: [{ name: 'was', type: 'string' }] }) // prettier-ignore
+    const schema = JSON.stringify({
+      type: 'record',
+      name: 'MarketQuote',
+      namespace: 'cryptointel',
+      fields: [{ name: 'was', type: 'string' }],
+    })
     const headers = { 'content-type': 'application/vnd.schemaregistry.v1+json' }
     const url = `${env['SCHEMA_REGISTRY_URL']}`
     await fetch(`${url}/subjects/${subject}/versions`, { method: 'POST', headers, body: JSON.stringify({ schema }) })
-    await fetch(`${url}/config/${subject}`, { method: 'PUT', headers, body: JSON.stringify({ compatibility: 'FULL_TRANSITIVE' }) }) // prettier-ignore
+    await fetch(`${url}/config/${subject}`, {
+      method: 'PUT',
+      headers,
+      body: JSON.stringify({ compatibility: 'FULL_TRANSITIVE' }),
+    })
     expect(await failure(['schemas', 'register'], { env: other })).toMatch(
       /Registering schemas\/market.quotes.v1.avsc .* breaks compatibility with an earlier version.*give a new field a default/,
     )

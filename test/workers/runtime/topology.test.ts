@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import { defineConnector, defineSink, defineTopology, type Processor, type Step, type Topic } from '../../../workers/runtime/definitions.ts' // prettier-ignore
+import {
+  defineConnector,
+  defineSink,
+  defineTopology,
+  type Processor,
+  type Step,
+  type Topic,
+} from '../../../workers/runtime/definitions.ts'
 import { checkTopology, graphTopology, serversOf, topicsOf } from '../../../workers/runtime/topology.ts'
 import { topics } from '../../../schemas/topics.ts'
 import { timescaleCandles } from '../../../sinks/timescale-candles.ts'
@@ -88,7 +95,11 @@ describe('checking a topology', () => {
   })
 
   it('finds a processor that threads cannot import', async () => {
-    const topology = defineTopology('test', [venue, { ...buildCandles, outputs: [] }, processor('stray', [topics.marketTrades], [])]) // prettier-ignore
+    const topology = defineTopology('test', [
+      venue,
+      { ...buildCandles, outputs: [] },
+      processor('stray', [topics.marketTrades], []),
+    ])
     expect(await checkTopology(topology)).toEqual([
       'build-candles.ts does not export build-candles, so threads cannot load it',
       "stray stands in decode-block.ts; a step's file has its name",

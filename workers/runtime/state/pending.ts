@@ -1,60 +1,108 @@
 /**
  * Retraction: the inputs of one key since the finalized height and the outputs that stand because of them. When a block is
- * removed, its inputs are taken out, the rest is folded again from the finalized state, and the difference is emitted.
+ * removed, its inputs are taken out, what came after them is folded again, and the difference is emitted. Whatever is
+ * published depends on the log alone, never on when state was stored or read again.
  */
 import type { Draft, Micros, Topic } from '../definitions.ts'
 import type { Cell, Input, StepCaller } from './cell.ts'
 import type { Clock } from './clock.ts'
+
+/** An input that is not final. */
+interface Held {
+  /** Grows with every input of the key; names the field that stores this one. */
+  readonly serial: number
+  readonly input: Input
+  /** Newest block among the pending inputs up to this one; null once it is final. */
+  newest: number | null
+  stored: boolean
+}
 
 /** An output that holds as long as the inputs it follows from do. */
 interface Standing {
   readonly topic: Topic
   readonly draft: Draft<object>
   readonly id: string
-  /** The draft as text: two outputs are the same if this and the topic are. */
+  /** Two outputs are the same if this is: the topic and the draft as text. */
   readonly text: string
-  readonly block: number | null
-  readonly cause: Cause
+  /** The pending input before it: its cause, where no wake-up is. */
+  readonly after: Held | undefined
+  /** The wake-up that caused it, and the block that made the wake-up due. */
+  readonly wake: { readonly time: Micros; readonly block: number | null } | undefined
 }
-type Cause = { readonly input: Input } | { readonly wake: Micros }
+
+/** The state right after an input, from which a fold may begin. */
+interface SavePoint {
+  readonly after: Held
+  readonly cell: Cell
+}
+
+/** How often an output was removed, and the block (of a clock) until whose finality it may come back. */
+type Revision = readonly [count: number, block: number, clock: string]
 
 export interface StoredPending {
-  readonly base: Cell
-  readonly inputs: readonly Input[]
-  readonly firedTo: Micros
-  readonly revisions: Readonly<Record<string, number>>
+  readonly next: number
+  readonly revisions: Readonly<Record<string, Revision>>
 }
+
+/** A stored input; null: it is final or was removed. */
+export type InputChange = readonly [serial: number, input: Input | null]
 
 /** Publishes a derived record with its provenance. */
 export type Publish = (topic: Topic, record: object) => void
 
+/** Inputs between two save points: what the removal of one input may cost. */
+const saveEvery = 64
+const nothing = (): void => {}
+
 export class Pending {
   readonly #caller: StepCaller
   readonly #base: Cell
-  readonly #inputs: Input[] = []
-  readonly #revisions: Map<string, number>
+  #inputs: Held[]
+  #next: number
+  readonly #dropped: number[] = []
+  readonly #revisions: Map<string, Revision>
+  #savePoints: SavePoint[] = []
   #standing: Standing[] = []
-  #firedTo: Micros
+  #firedTo: Micros = -1
 
   /**
    * @param base the state at the finalized height; taken over
    * @param stored what `store` gave before
+   * @param inputs what `inputChanges` gave before, in the order of their serials
    */
-  constructor(caller: StepCaller, base: Cell, stored?: StoredPending) {
+  constructor(
+    caller: StepCaller,
+    base: Cell,
+    stored?: StoredPending,
+    inputs: readonly (readonly [serial: number, input: Input])[] = [],
+  ) {
     this.#caller = caller
     this.#base = base
-    this.#inputs.push(...(stored?.inputs ?? []))
+    this.#next = stored?.next ?? 0
     this.#revisions = new Map(Object.entries(stored?.revisions ?? {}))
-    this.#firedTo = stored?.firedTo ?? -1
+    this.#inputs = inputs.map(([serial, input]) => ({ serial, input, newest: null, stored: true }))
+  }
+
+  get base(): Cell {
+    return this.#base
   }
 
   store(): StoredPending {
-    return {
-      base: this.#base,
-      inputs: this.#inputs,
-      firedTo: this.#firedTo,
-      revisions: Object.fromEntries(this.#revisions),
+    return { next: this.#next, revisions: Object.fromEntries(this.#revisions) }
+  }
+
+  /** @returns what has changed of the inputs since the last call. */
+  inputChanges(): InputChange[] {
+    const changes: InputChange[] = this.#dropped.map((serial) => [serial, null])
+    this.#dropped.length = 0
+    // What is not stored yet stands at the end.
+    for (let at = this.#inputs.length - 1; at >= 0; at--) {
+      const held = this.#inputs[at]
+      if (held === undefined || held.stored) break
+      held.stored = true
+      changes.push([held.serial, held.input])
     }
+    return changes
   }
 
   /** Time of the newest wake-up that has run and may have to be taken back. */
@@ -64,163 +112,208 @@ export class Pending {
 
   /** Folds what is stored, without publishing: how state comes back after a restart. */
   restore(key: string, clock: Clock): Cell {
-    const { cell, standing } = this.#fold(key, clock)
-    this.#standing = standing
-    return cell
+    return this.refold(key, clock, nothing)
   }
 
   /** Takes one more input. @returns whether the step called it late. */
   add(cell: Cell, input: Input, clock: Clock, publish: Publish): boolean {
-    this.#inputs.push(input)
-    const block = newestBlock(this.#inputs)
+    const held: Held = { serial: this.#next++, input, newest: newer(this.#last, input), stored: false }
+    this.#inputs.push(held)
     const late = this.#caller.process(cell, input, (topic, draft) => {
-      this.#stand(this.#standing, topic, draft, block, { input }, publish, input.record.finalized ?? clock.finalized)
+      this.#stand(stand(topic, draft, held, undefined), clock, publish)
     })
+    this.#save(held, cell)
     this.wake(cell, input.key, clock, publish)
     return late
   }
 
   /** Runs the wake-ups that are due. */
   wake(cell: Cell, key: string, clock: Clock, publish: Publish): void {
-    let time = 0
-    const collect = (topic: Topic, draft: Draft<object>): void => {
-      const block = this.#blockOfWake(this.#inputs, clock, time)
-      this.#stand(this.#standing, topic, draft, block, { wake: time }, publish, clock.finalized)
-    }
-    this.#caller.wake(cell, key, clock.horizon, collect, (due) => {
-      time = due
-      this.#firedTo = Math.max(this.#firedTo, due)
-    })
+    let wake = { time: 0, block: clock.finalized }
+    this.#caller.wake(
+      cell,
+      key,
+      clock.horizon,
+      (topic, draft) => this.#stand(stand(topic, draft, this.#last, wake), clock, publish),
+      (time) => {
+        wake = { time, block: clock.blockAt(time) }
+        this.#firedTo = Math.max(this.#firedTo, time)
+      },
+    )
   }
 
   /** Takes an input out. @returns the cell that follows, or undefined where the input is not there. */
   remove(id: string, key: string, clock: Clock, publish: Publish): Cell | undefined {
-    const at = this.#inputs.findIndex((input) => input.record.id === id)
-    if (at < 0) return undefined
+    const at = this.#inputs.findLastIndex(({ input }) => input.record.id === id)
+    const held = this.#inputs[at]
+    if (held === undefined) return undefined
     this.#inputs.splice(at, 1)
-    return this.refold(key, clock, publish)
+    if (held.stored) this.#dropped.push(held.serial)
+    while ((this.#savePoints.at(-1)?.after.serial ?? -1) >= held.serial) this.#savePoints.pop()
+    return this.refold(key, clock, publish, held.input.record.block ?? -1)
   }
 
-  /** Folds again and publishes the difference: first what no longer follows, newest first, then what newly does. */
-  refold(key: string, clock: Clock, publish: Publish): Cell {
-    const { cell, standing } = this.#fold(key, clock)
-    const left = new Map<string, Standing[]>()
-    for (const old of this.#standing) {
-      const same = identity(old)
-      left.set(same, [...(left.get(same) ?? []), old])
+  /**
+   * Folds again from the last save point and publishes the difference: first what no longer follows, newest first, then
+   * what newly does.
+   * @param removedBlock of the input that was taken out: with it, what no longer follows may come back
+   */
+  refold(key: string, clock: Clock, publish: Publish, removedBlock = -1): Cell {
+    const point = this.#savePoints.at(-1)
+    const kept = this.#standing.findLastIndex((output) => isBefore(output, point)) + 1
+    const old = this.#standing.splice(kept).map((output) => ({ ...output, block: blockOf(output) }))
+    const { cell, standing } = this.#fold(key, clock, point)
+    const left = new Map<string, number>()
+    for (const { text } of standing) left.set(text, (left.get(text) ?? 0) + 1)
+    const same = new Map<string, number>()
+    const gone = old.filter(({ text }) => {
+      const count = left.get(text) ?? 0
+      if (count === 0) return true
+      left.set(text, count - 1)
+      same.set(text, (same.get(text) ?? 0) + 1)
+      return false
+    })
+    for (const { topic, draft, id, block } of gone.toReversed()) {
+      const [revision] = this.#revisions.get(id) ?? [0]
+      publish(topic, { ...draft, block, finalized: clock.finalized, removed: true, revision })
+      this.#revisions.set(id, [revision + 1, Math.max(block ?? -1, removedBlock), clock.name])
     }
-    const added = standing.filter((output) => left.get(identity(output))?.shift() === undefined)
-    const gone = new Set([...left.values()].flat())
-    for (const old of this.#standing.toReversed()) {
-      if (!gone.has(old)) continue
-      const revision = this.#revisions.get(old.id) ?? 0
-      publish(old.topic, { ...old.draft, block: old.block, finalized: clock.finalized, removed: true, revision })
-      this.#revisions.set(old.id, revision + 1)
+    for (const output of standing) {
+      const count = same.get(output.text) ?? 0
+      if (count > 0) same.set(output.text, count - 1)
+      else this.#publish(output, clock, publish)
     }
-    for (const output of added) this.#publish(output, clock.finalized, publish)
-    this.#standing = standing
+    this.#standing.push(...standing)
     return cell
   }
 
   /**
    * Moves the base up to the finalized height.
-   * @param clockOf the clock of an origin
+   * @param clockOf the clock of a name; of undefined, the key's
    * @returns true when nothing is pending any more
    */
-  finalize(key: string, clock: Clock, clockOf: (origin: string) => Clock): boolean {
-    const drop = (): void => {}
-    const final = new Set<Input>()
-    for (const input of this.#inputs) {
-      if (!isFinal(input, clockOf)) break
-      this.#caller.wake(this.#base, key, input.horizon, drop)
-      this.#caller.process(this.#base, input, drop)
-      final.add(input)
+  finalize(key: string, clock: Clock, clockOf: (name: string | undefined) => Clock): boolean {
+    for (const [id, [, block, name]] of this.#revisions) {
+      if (block <= (clockOf(name).finalized ?? -1)) this.#revisions.delete(id)
     }
-    this.#inputs.splice(0, final.size)
-    this.#standing = this.#standing.filter(({ cause }) => !('input' in cause && final.has(cause.input)))
-    const upTo =
-      this.#inputs[0] === undefined ? clock.finalizedHorizon : Math.min(clock.finalizedHorizon, this.#inputs[0].horizon)
-    if (clock.ofChain) {
-      this.#caller.wake(this.#base, key, upTo, drop)
-      this.#standing = this.#standing.filter(({ cause }) => !('wake' in cause && cause.wake <= upTo))
+    let count = 0
+    while (isFinal(this.#inputs[count], clockOf)) count++
+    const last = this.#inputs[count - 1]
+    if (last !== undefined) this.#settle(key, this.#inputs.splice(0, count), last)
+    const upTo = Math.min(clock.finalizedHorizon, this.#inputs[0]?.input.horizon ?? Infinity)
+    if (clock.ofChain) this.#caller.wake(this.#base, key, upTo, nothing)
+    let settled = 0
+    for (const { after, wake } of this.#standing) {
+      const isOlder = after === undefined || after.serial <= (last?.serial ?? -1)
+      const isSettled = wake === undefined ? isOlder && after !== undefined : isOlder && wake.time <= upTo
+      if (!isSettled && !(isOlder && after !== undefined && after !== last)) break
+      settled++
     }
-    return this.#inputs.length === 0 && this.#firedTo <= clock.finalizedHorizon
+    if (settled > 0) this.#standing.splice(0, settled)
+    return this.#inputs.length === 0 && this.#firedTo <= clock.finalizedHorizon && this.#revisions.size === 0
   }
 
-  #fold(key: string, clock: Clock): { cell: Cell; standing: Standing[] } {
-    const cell = structuredClone(this.#base)
+  #settle(key: string, final: readonly Held[], last: Held): void {
+    const { newest } = last
+    for (const held of final) {
+      this.#caller.wake(this.#base, key, held.input.horizon, nothing)
+      this.#caller.process(this.#base, held.input, nothing)
+      held.newest = null
+      if (held.stored) this.#dropped.push(held.serial)
+    }
+    const later = this.#savePoints.findIndex(({ after }) => after.serial > last.serial)
+    this.#savePoints.splice(0, later < 0 ? this.#savePoints.length : later)
+    const [first] = this.#inputs
+    // Inputs of several origins need not come in the order of blocks.
+    if (first === undefined || (newest ?? -1) <= (first.input.record.block ?? -1)) return
+    let before: Held | undefined
+    for (const held of this.#inputs) {
+      held.newest = newer(before, held.input)
+      before = held
+    }
+  }
+
+  #fold(key: string, clock: Clock, point: SavePoint | undefined): { cell: Cell; standing: Standing[] } {
+    const cell = structuredClone(point?.cell ?? this.#base)
     const standing: Standing[] = []
-    const seen: Input[] = []
+    let after = point?.after
+    let wake: Standing['wake']
     let firedTo = -1
-    let cause: Cause = { wake: 0 }
     const collect = (topic: Topic, draft: Draft<object>): void => {
-      const block = 'wake' in cause ? this.#blockOfWake(seen, clock, cause.wake) : newestBlock(seen)
-      standing.push(stand(topic, draft, block, cause))
+      standing.push(stand(topic, draft, after, wake))
     }
     const fire = (horizon: Micros): void =>
       this.#caller.wake(cell, key, horizon, collect, (time) => {
-        cause = { wake: time }
+        wake = { time, block: clock.blockAt(time) }
         firedTo = Math.max(firedTo, time)
       })
-    for (const input of this.#inputs) {
-      fire(input.horizon)
-      seen.push(input)
-      cause = { input }
-      this.#caller.process(cell, input, collect)
+    const from = after === undefined ? 0 : this.#inputs.lastIndexOf(after) + 1
+    for (let at = from; at < this.#inputs.length; at++) {
+      const held = this.#inputs[at]
+      if (held === undefined) break
+      fire(held.input.horizon)
+      held.newest = newer(after, held.input)
+      after = held
+      wake = undefined
+      this.#caller.process(cell, held.input, collect)
+      this.#save(held, cell)
     }
     fire(clock.horizon)
+    // What fired before the save point lies before its input, and so before whatever time goes back to.
     this.#firedTo = firedTo
     return { cell, standing }
   }
 
-  #blockOfWake(inputs: readonly Input[], clock: Clock, time: Micros): number | null {
-    const [newest, due] = [newestBlock(inputs), clock.blockAt(time)]
-    return newest === null || due === null ? (newest ?? due) : Math.max(newest, due)
+  get #last(): Held | undefined {
+    return this.#inputs.at(-1)
   }
 
-  #stand(
-    list: Standing[],
-    topic: Topic,
-    draft: Draft<object>,
-    block: number | null,
-    cause: Cause,
-    publish: Publish,
-    finalized: number | null,
-  ): void {
-    const output = stand(topic, draft, block, cause)
-    list.push(output)
-    this.#publish(output, finalized, publish)
+  #save(after: Held, cell: Cell): void {
+    const before = this.#savePoints.at(-1)?.after.serial ?? this.#inputs[0]?.serial ?? 0
+    if (after.serial - before >= saveEvery) this.#savePoints.push({ after, cell: structuredClone(cell) })
   }
 
-  #publish(output: Standing, finalized: number | null, publish: Publish): void {
-    const revision = this.#revisions.get(output.id) ?? 0
-    publish(output.topic, { ...output.draft, block: output.block, finalized, removed: false, revision })
+  #stand(output: Standing, clock: Clock, publish: Publish): void {
+    this.#standing.push(output)
+    this.#publish(output, clock, publish)
+  }
+
+  #publish(output: Standing, { finalized }: Clock, publish: Publish): void {
+    const [revision] = this.#revisions.get(output.id) ?? [0]
+    publish(output.topic, { ...output.draft, block: blockOf(output), finalized, removed: false, revision })
   }
 }
 
-const stand = (topic: Topic, draft: Draft<object>, block: number | null, cause: Cause): Standing => ({
+const stand = (topic: Topic, draft: Draft<object>, after: Held | undefined, wake: Standing['wake']): Standing => ({
   topic,
   draft,
   id: 'id' in draft && typeof draft.id === 'string' ? draft.id : '',
-  text: JSON.stringify(draft),
-  block,
-  cause,
+  text: `${topic.name} ${JSON.stringify(draft)}`,
+  after,
+  wake,
 })
 
-const identity = (output: Standing): string => `${output.topic.name} ${output.text}`
-
-function newestBlock(inputs: readonly Input[]): number | null {
-  let newest: number | null = null
-  for (const { record } of inputs) {
-    const block = record.block ?? null
-    if (block !== null && (newest === null || block > newest)) newest = block
-  }
-  return newest
+/** Newest block that an output follows from. */
+function blockOf({ after, wake }: Standing): number | null {
+  const [newest, due] = [after?.newest ?? null, wake?.block ?? null]
+  return newest === null || due === null ? (newest ?? due) : Math.max(newest, due)
 }
 
-function isFinal(input: Input, clockOf: (origin: string) => Clock): boolean {
-  const block = input.record.block ?? null
+function newer(before: Held | undefined, { record }: Input): number | null {
+  const [newest, block] = [before?.newest ?? null, record.block ?? null]
+  return newest === null || block === null ? (newest ?? block) : Math.max(newest, block)
+}
+
+function isBefore({ after, wake }: Standing, point: SavePoint | undefined): boolean {
+  if (point === undefined) return false
+  const serial = after?.serial ?? -1
+  return serial < point.after.serial || (serial === point.after.serial && wake === undefined)
+}
+
+function isFinal(held: Held | undefined, clockOf: (name: string | undefined) => Clock): boolean {
+  if (held === undefined) return false
+  const block = held.input.record.block ?? null
   if (block === null) return true
-  const { finalized } = clockOf(input.origin)
+  const { finalized } = clockOf(held.input.clock)
   return finalized !== null && block <= finalized
 }

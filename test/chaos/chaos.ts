@@ -1,0 +1,237 @@
+/** One seeded run: feeds, workers and servers, faults at random moments, and at the end the comparison with a run without any. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { stringify } from 'yaml'
+import { startChain, type Chain } from '../../ops/local/chain/chain.ts'
+import { seeded } from '../../ops/local/chain/random.ts'
+import { checkAlerts } from '../../ops/local/demo/alert-checks.ts'
+import { openTables } from '../../ops/local/demo/database.ts'
+import { prepare } from '../../ops/local/demo/installation.ts'
+import { Takedown } from '../../ops/local/demo/run.ts'
+import { startExchange, type Exchange } from '../../ops/local/exchange/exchange.ts'
+import { localFolder } from '../../ops/local/paths.ts'
+import { freePort } from '../../ops/local/ports.ts'
+import { startReceivers, type Receivers } from '../../ops/local/receivers.ts'
+import { startStack, type Stack } from '../../ops/local/stack.ts'
+import { cryptoIntel } from '../../topologies/crypto-intel.ts'
+import type { Step } from '../../workers/runtime/definitions.ts'
+import { audit, type Audit } from './audit.ts'
+import { Fleet } from './fleet.ts'
+import { Injector } from './inject.ts'
+import { injections, nameOf, type Kind } from './plan.ts'
+import { drain, Progress } from './progress.ts'
+import { Proxy } from './proxy.ts'
+
+export interface ChaosOptions {
+  readonly seed: number
+  /** How long faults are injected. */
+  readonly minutes: number
+  /** Market records; the quotes come on top of them. */
+  readonly tradesPerSecond: number
+  /** Pause between two injections, from and to. */
+  readonly pauseMs: readonly [number, number]
+  /** Whether to wait at the end until every alert is delivered; a claim of a killed dispatcher lasts a minute. */
+  readonly delivered: boolean
+  readonly onProgress: (line: string) => void
+}
+
+export interface Struck {
+  readonly atS: number
+  readonly what: string
+  /** Until every step kept up again; null where the run ended before. */
+  readonly recoveryMs: number | null
+}
+
+export interface ChaosReport extends Audit {
+  readonly seed: number
+  readonly durationS: number
+  /** Market records and blocks that the topics took each second. */
+  readonly recordsPerSecond: number
+  readonly injections: readonly Struck[]
+  readonly reorganisations: number
+}
+
+const secret = 'whsec_Y2hhb3NjaGFvc2NoYW9zY2hhb3NjaGFvcw=='
+const sessionMs = 6_000
+/** Below the chain's finality, from which on a reorganisation is fatal. */
+const deepest = 8
+const drainMs = 180_000
+
+interface Feeds {
+  readonly exchange: Exchange
+  readonly chain: Chain
+  readonly receivers: Receivers
+}
+
+/** @throws Error where the run itself cannot go on; what the pipeline got wrong is in the report */
+export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
+  const takedown = new Takedown()
+  try {
+    return await run(options, takedown)
+  } finally {
+    await takedown.run()
+  }
+}
+
+async function run(options: ChaosOptions, takedown: Takedown): Promise<ChaosReport> {
+  const say = options.onProgress
+  const [feeds, { stack, proxies, env: servers }] = await Promise.all([startFeeds(options, takedown), startServers(takedown)]) // prettier-ignore
+  const env = { ...servers, ...describe(feeds, takedown) }
+  await prepare(env, () => {})
+  say('servers and feeds are up')
+  const groups = groupSteps()
+  const folder = join(localFolder, 'logs', `chaos-${process.pid}`)
+  const fleet = new Fleet({ topology: cryptoIntel.name, groups, env, folder })
+  takedown.add(() => fleet.stop())
+  await Promise.all(groups.map(({ name }) => fleet.add(name)))
+  const tables = openTables(stack.env.DATABASE_URL)
+  takedown.add(() => tables.close())
+  say('workers are up')
+
+  const began = performance.now()
+  const progress = new Progress(fleet, cryptoIntel.steps)
+  feeds.exchange.arm()
+  feeds.chain.arm()
+  const until = AbortSignal.timeout(options.minutes * 60_000)
+  const injector = new Injector({ fleet, servers: stack.servers, proxies, sessionMs }, options.seed)
+  const [struck, reorganisations] = await Promise.race([
+    Promise.all([strike(options, injector, progress, began, until), reorganise(options, feeds.chain, until)]),
+    feeds.chain.failed,
+  ])
+  const durationS = (performance.now() - began) / 1_000
+  say('draining')
+  const left = await settle(options, feeds, fleet, tables)
+  await progress.stop()
+  await fleet.stop()
+  say('comparing')
+  const compared = await audit({ env, steps: cryptoIntel.steps, exchange: feeds.exchange, chain: feeds.chain })
+  const alerts = options.delivered ? (await checkAlerts(feeds.receivers, tables, false)).checks : []
+  const fed = ['market.trades.v1', 'market.quotes.v1', 'chain.blocks.v1']
+  const records = compared.topics.reduce((sum, { name, messages }) => sum + (fed.includes(name) ? messages : 0), 0)
+  return {
+    ...compared,
+    seed: options.seed,
+    durationS: Math.round(durationS),
+    recordsPerSecond: Math.round(records / durationS),
+    injections: await Promise.all(struck),
+    reorganisations,
+    differences: [
+      ...left.map((line) => `after ${drainMs / 1_000} s ${line}`),
+      ...fleet.faults,
+      ...compared.differences,
+      ...alerts.filter(({ ok }) => !ok).map(({ name, detail }) => `${name}: ${detail}`),
+    ],
+  }
+}
+
+/** Kinds of steps are processes of their own. */
+function groupSteps(): { name: Kind; steps: string[] }[] {
+  const names = (choose: (step: Step) => boolean): string[] => cryptoIntel.steps.filter(choose).map(({ name }) => name)
+  return [
+    { name: 'connector', steps: names(({ kind }) => kind === 'connector') },
+    { name: 'processor', steps: names(({ kind }) => kind === 'processor') },
+    { name: 'sink', steps: names((step) => step.kind === 'sink' && step.serve === undefined) },
+    { name: 'alert outbox', steps: names((step) => step.kind === 'sink' && step.serve !== undefined) },
+  ]
+}
+
+async function startFeeds({ seed, tradesPerSecond }: ChaosOptions, takedown: Takedown): Promise<Feeds> {
+  const receivers = await startReceivers({ token: '1:unused', secret })
+  takedown.add(() => receivers.stop())
+  const exchange = await startExchange({ seed, tradesPerSecond, historyS: 30, plants: { flashCrashAtS: 5 } })
+  takedown.add(() => exchange.stop())
+  const chain = await startChain({ seed })
+  takedown.add(() => chain.stop())
+  return { exchange, chain, receivers }
+}
+
+/** Real servers behind proxies, so that the sockets of a worker can be cut. */
+async function startServers(takedown: Takedown) {
+  const [kafkaPort, kafkaAdvertisedPort] = [await freePort(), await freePort()]
+  const stack = await startStack({ name: 'chaos', temporary: true, reuse: false, ports: { kafka: kafkaPort }, kafkaAdvertisedPort }) // prettier-ignore
+  takedown.add(() => stack.stop())
+  const before = (name: keyof Stack['servers'], port?: number) => Proxy.start(stack.servers[name]?.port ?? 0, port)
+  const proxies = {
+    kafka: await before('kafka', kafkaAdvertisedPort),
+    registry: await before('registry'),
+    postgres: await before('postgres'),
+    redis: await before('redis'),
+  }
+  takedown.add(async () => void (await Promise.all(Object.values(proxies).map((proxy) => proxy.close()))))
+  const { env } = stack
+  const proxied: Record<string, string> = {
+    KAFKA_BROKERS: proxies.kafka.before(env.KAFKA_BROKERS),
+    SCHEMA_REGISTRY_URL: proxies.registry.before(env.SCHEMA_REGISTRY_URL),
+    DATABASE_URL: proxies.postgres.before(env.DATABASE_URL),
+    REDIS_URL: proxies.redis.before(env.REDIS_URL),
+  }
+  return { stack, proxies, env: proxied }
+}
+
+/** @returns the variables that tell the workers of the feeds */
+function describe({ exchange, chain, receivers }: Feeds, takedown: Takedown): Record<string, string> {
+  const folder = mkdtempSync(join(tmpdir(), 'crypto-intel-chaos-'))
+  takedown.add(async () => rmSync(folder, { recursive: true, force: true }))
+  const watchFile = join(folder, 'watch.yaml')
+  const rule = (name: string, topic: string, more: object) => ({ name, topic, severity: 'critical', title: name, channels: ['hook'], ...more }) // prettier-ignore
+  const watch = {
+    venues: { 'binance-spot': { symbols: exchange.symbols, lookback: '10m' } },
+    chains: [chain.watch],
+    alerts: [
+      rule('pattern', 'patterns.matches.v1', { title: '{summary}' }),
+      rule('risky', 'risk.wallets.v1', { where: [{ field: 'score', atLeast: 75 }], group: 'risky:{wallet}', every: '1m' }),
+    ],
+    channels: { hook: { kind: 'webhook', url: receivers.webhookUrl, secretFrom: 'CHAOS_SECRET' } },
+  }
+  writeFileSync(watchFile, stringify(watch))
+  return {
+    WATCH_FILE: watchFile,
+    CHAOS_SECRET: secret,
+    BINANCE_SPOT_REST_URL: exchange.restUrl,
+    BINANCE_SPOT_WS_URL: exchange.wsUrl,
+    EVM_RPC_URLS: `${chain.chainId}=${chain.url},${chain.wsUrl}`,
+    SESSION_TIMEOUT_MS: String(sessionMs),
+    LOG_LEVEL: 'info',
+  }
+}
+
+async function strike(
+  { seed, pauseMs, onProgress }: ChaosOptions,
+  injector: Injector,
+  progress: Progress,
+  began: number,
+  until: AbortSignal,
+): Promise<Promise<Struck>[]> {
+  const struck: Promise<Struck>[] = []
+  for (const injection of injections(seed, pauseMs)) {
+    await sleep(injection.afterMs, undefined, { signal: until }).catch(() => {})
+    if (until.aborted) break
+    const atS = Math.round((performance.now() - began) / 100) / 10
+    onProgress(`${atS} s: ${nameOf(injection)}`)
+    const recovered = progress.recovery()
+    await injector.inject(injection)
+    struck.push(recovered.then((ms) => ({ atS, what: nameOf(injection), recoveryMs: ms === undefined ? null : Math.round(ms) }))) // prettier-ignore
+  }
+  return struck
+}
+
+async function reorganise({ seed }: ChaosOptions, chain: Chain, until: AbortSignal): Promise<number> {
+  const random = seeded(`reorganisations ${seed}`)
+  for (let count = 0; ; count++) {
+    await sleep(random.int(1_500, 6_000), undefined, { signal: until }).catch(() => {})
+    if (until.aborted) return count
+    await chain.reorg(random.int(1, deepest))
+  }
+}
+
+/** Ends the feeds and waits until the pipeline has worked off everything. @returns what it has not */
+async function settle({ delivered }: ChaosOptions, { exchange, chain }: Feeds, fleet: Fleet, tables: ReturnType<typeof openTables>): Promise<string[]> { // prettier-ignore
+  exchange.pause('trades')
+  await Promise.race([chain.settle(), chain.failed])
+  // The venue's time goes on while its trades rest, so that every window closes.
+  await sleep(2_000)
+  exchange.pause('all')
+  return drain(fleet, cryptoIntel.steps, tables, drainMs, delivered)
+}
