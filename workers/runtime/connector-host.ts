@@ -26,7 +26,7 @@ export async function startConnector(step: Connector, installation: Installation
   const group = new Group({
     context,
     kafka: installation.kafka,
-    admin: await installation.admin(),
+    ends: installation.ends,
     names: installation.names,
     step: step.name,
     topics: [topics.feedsCursors],

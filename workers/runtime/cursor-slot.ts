@@ -8,7 +8,6 @@ import { topics } from '../../schemas/topics.ts'
 import type { FeedCursor } from '../../schemas/types.ts'
 import type { Installation } from './installation.ts'
 import { Intake } from './intake.ts'
-import { partitionEnds } from './kafka/read.ts'
 import type { Resumption, Slot, SlotControl } from './kafka/group.ts'
 import { sequenceOf } from './position.ts'
 
@@ -56,7 +55,7 @@ export class CursorSlot implements Slot {
     this.#cursors.clear()
     this.#intake.reset([])
     const name = this.#installation.names.topic(topics.feedsCursors)
-    const { high } = await partitionEnds(await this.#installation.admin(), name, this.#control.partition)
+    const { high } = await this.#installation.ends.of(name, this.#control.partition)
     this.#end = high
     return { offset: undefined, appendTime: undefined }
   }

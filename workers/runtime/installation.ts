@@ -5,6 +5,7 @@ import type { Context, Step } from './definitions.ts'
 import { RetryableError, classify, oneLine } from './errors.ts'
 import type { Health } from './health.ts'
 import { createKafka, createNames, type Names } from './kafka/client.ts'
+import { LogEnds } from './kafka/log-ends.ts'
 import { Registry } from './kafka/registry.ts'
 import type { Shutdown } from './shutdown.ts'
 import { RedisStore } from './state/redis-store.ts'
@@ -15,6 +16,7 @@ export class Installation {
   readonly names: Names
   readonly kafka: Kafka
   readonly health: Health
+  readonly ends = new LogEnds(() => this.admin())
   readonly #shutdown: Shutdown
   #admin: Promise<Admin> | undefined
   #producer: Promise<Producer> | undefined

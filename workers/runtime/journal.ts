@@ -6,7 +6,7 @@ import { placeHeaders, placeOf } from './headers.ts'
 import type { Installation } from './installation.ts'
 import type { Accumulator } from './kafka/accumulator.ts'
 import { Partitioner } from './kafka/client.ts'
-import { partitionEnds, readStretch, type ReadOptions } from './kafka/read.ts'
+import { readStretch, type ReadOptions } from './kafka/read.ts'
 import { Positions } from './position.ts'
 import { schemaIdOf } from './codec.ts'
 
@@ -38,7 +38,7 @@ export class TopicJournal<T extends object> implements Journal<T> {
 
   async tail(limit: number): Promise<readonly { readonly record: T; readonly position: string }[]> {
     const reading = await this.#reading()
-    const { low, high } = await partitionEnds(reading.admin, this.#name, this.#partition)
+    const { low, high } = await this.#installation.ends.of(this.#name, this.#partition)
     this.#end = high
     for (let length = 2 * limit; ; length *= 4) {
       const from = Math.max(low, high - length)

@@ -59,7 +59,7 @@ export async function startProcessor(step: Processor, installation: Installation
   const group = new Group({
     context,
     kafka: installation.kafka,
-    admin: await installation.admin(),
+    ends: installation.ends,
     names,
     step: step.name,
     topics: step.inputs,

@@ -39,7 +39,7 @@ export async function startSink(step: Sink, installation: Installation): Promise
   const group = new Group({
     context,
     kafka: installation.kafka,
-    admin: await installation.admin(),
+    ends: installation.ends,
     names,
     step: step.name,
     topics: [step.input],

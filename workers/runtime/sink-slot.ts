@@ -69,7 +69,7 @@ export class SinkSlot implements Slot {
       this.#open = true
     }
     const { nextOffset: offset, appendTime } = stored
-    return { offset, appendTime: appendTime === undefined ? undefined : appendTime / 1_000 }
+    return { offset, appendTime: appendTime === undefined ? undefined : Math.floor(appendTime / 1_000) }
   }
 
   opened(): void {}

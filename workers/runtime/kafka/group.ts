@@ -4,10 +4,11 @@
  * so everything that must happen before the first fetch happens synchronously in the listener.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Admin, Consumer, Kafka, KafkaMessage } from 'kafkajs'
+import type { Consumer, Kafka, KafkaMessage } from 'kafkajs'
 import type { Context, Topic } from '../definitions.ts'
 import { FatalError, classify, oneLine } from '../errors.ts'
 import type { Names } from './client.ts'
+import type { LogEnds } from './log-ends.ts'
 
 /** Where a slot goes on. */
 export interface Resumption {
@@ -56,7 +57,7 @@ export interface SlotControl {
 export interface GroupOptions {
   readonly context: Context
   readonly kafka: Kafka
-  readonly admin: Admin
+  readonly ends: LogEnds
   readonly names: Names
   readonly step: string
   readonly topics: readonly Topic[]
@@ -253,10 +254,9 @@ export class Group {
 
   /** @throws FatalError where the stored offset is not one of this log: kafkajs would silently jump. */
   async #checked({ topic, partition }: Held, { offset, appendTime }: Resumption): Promise<number> {
-    const { admin, names, step } = this.#options
+    const { ends, names, step } = this.#options
     const name = names.topic(topic)
-    const ends = (await admin.fetchTopicOffsets(name)).find((end) => end.partition === partition)
-    const [low, high] = [Number(ends?.low ?? 0), Number(ends?.high ?? 0)]
+    const { low, high } = await ends.of(name, partition)
     if (offset === undefined) return low
     const hint = `look with \`offsets show ${step}\` and \`state show ${step}\`, and choose with \`offsets reset\` or \`state reset\``
     if (offset < low || offset > high) {
@@ -264,11 +264,9 @@ export class Group {
       throw new FatalError('offset', message, { hint })
     }
     if (appendTime === undefined) return offset
-    const later = (await admin.fetchTopicOffsetsByTimestamp(name, appendTime + 1)).find(
-      (end) => end.partition === partition,
-    )
-    if (later !== undefined && Number(later.offset) >= 0 && Number(later.offset) < offset) {
-      const message = `${name} is not the topic that ${step} has read: offset ${later.offset} of partition ${partition} was appended after what it read at ${offset - 1}`
+    const later = await ends.since(name, partition, appendTime + 1)
+    if (later < offset) {
+      const message = `${name} is not the topic that ${step} has read: offset ${later} of partition ${partition} was appended after what it read at ${offset - 1}`
       throw new FatalError('topic', message, { hint })
     }
     return offset

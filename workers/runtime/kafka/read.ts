@@ -113,13 +113,3 @@ export async function followTopic(
     await admin.deleteGroups([groupId]).catch(() => {})
   }
 }
-
-/** @returns first offset and the offset behind the last of a partition. */
-export async function partitionEnds(
-  admin: Admin,
-  topic: string,
-  partition: number,
-): Promise<{ low: number; high: number }> {
-  const ends = (await admin.fetchTopicOffsets(topic)).find((end) => end.partition === partition)
-  return { low: Number(ends?.low ?? 0), high: Number(ends?.high ?? 0) }
-}
