@@ -44,6 +44,8 @@ CREATE TABLE alert_outbox (
   -- an attempt ended without an answer: it may have arrived
   uncertain boolean NOT NULL DEFAULT false,
   payload jsonb NOT NULL,
+  -- W3C traceparent of the record, or of the removal
+  traceparent text COLLATE "C",
   attempts integer NOT NULL DEFAULT 0,
   next_attempt_at timestamptz NOT NULL DEFAULT now(),
   claimed_by text COLLATE "C",

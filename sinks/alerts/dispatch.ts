@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { readSecret, type Env } from '../../workers/runtime/config.ts'
 import { connectDatabase, type Database } from '../../workers/runtime/database.ts'
 import type { Context, Micros, Service } from '../../workers/runtime/definitions.ts'
+import { traceIdOf } from '../../workers/runtime/trace.ts'
 import type { Channel } from '../../workers/runtime/watch.ts'
 import type { AlertChannel } from './channel.ts'
 import { claim, nextDueMs, outboxChannel, record, registerChannel, strayMessages } from './outbox.ts'
@@ -98,7 +99,9 @@ async function dispatch({ database, context, name, channel, bell, signal }: Disp
     const outcome = await channel.send(claimed.delivery)
     const ours = await record(database, name, owner, claimed, outcome)
     context.metrics.alertDeliveries.inc({ channel: name, outcome: outcome.kind })
-    const facts = { channel: name, alert: claimed.delivery.id, attempts: claimed.attempts }
+    const traceId = claimed.trace === undefined ? undefined : traceIdOf(claimed.trace)
+    const facts = { channel: name, alert: claimed.delivery.id, attempts: claimed.attempts, trace_id: traceId }
+    if (outcome.kind === 'sent') context.log.info(facts, 'alert sent')
     if (!ours) context.log.warn(facts, 'another dispatcher took over the alert: it may arrive twice')
     if (outcome.kind === 'retry') context.log.warn({ ...facts, error: outcome.error }, 'the alert will be sent again')
     if (outcome.kind === 'rejected')

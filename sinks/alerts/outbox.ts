@@ -22,6 +22,8 @@ const mostChannelHolds = 5
 export interface Claim {
   readonly row: number
   readonly attempts: number
+  /** W3C traceparent of the alert's record. */
+  readonly trace: string | undefined
   readonly delivery: Delivery
 }
 
@@ -109,7 +111,7 @@ const claimNext = `
     FROM claimed WHERE alert_channels.channel = claimed.channel
   )
   SELECT claimed.id, claimed.attempts, claimed.alert_id, claimed.revision, claimed.removed, claimed.uncertain,
-    claimed.payload, fired.provider_id AS original_id
+    claimed.payload, claimed.traceparent, fired.provider_id AS original_id
   FROM claimed LEFT JOIN alert_outbox AS fired
     ON claimed.removed AND NOT fired.removed
     AND (fired.alert_id, fired.revision, fired.channel) = (claimed.alert_id, claimed.revision, claimed.channel)`
@@ -140,6 +142,7 @@ const Claimed = z.object({
   removed: z.boolean(),
   uncertain: z.boolean(),
   payload: AlertPayload,
+  traceparent: z.string().nullable(),
   original_id: z.string().nullable(),
 })
 
@@ -152,7 +155,7 @@ function toClaim(row: z.output<typeof Claimed>): Claim {
     mayBeRepeat: row.uncertain,
     originalId: row.original_id ?? undefined,
   }
-  return { row: row.id, attempts: row.attempts, delivery }
+  return { row: row.id, attempts: row.attempts, trace: row.traceparent ?? undefined, delivery }
 }
 
 /** @returns milliseconds until the channel's next message may be sent; undefined where none waits */

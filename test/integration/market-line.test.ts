@@ -65,7 +65,10 @@ describe('market line', () => {
       "SELECT id, symbol FROM pattern_matches WHERE pattern = 'price-shock'",
     )
     expect(new Set(shocks.map(({ symbol }) => symbol))).toEqual(new Set(exchange.planted().map(({ symbol }) => symbol)))
-    const outbox = await pipeline.tables.query<{ alert_id: string }>('SELECT alert_id FROM alert_outbox')
+    const outbox = await pipeline.tables.query<{ alert_id: string; traceparent: string | null }>(
+      'SELECT alert_id, traceparent FROM alert_outbox',
+    )
+    for (const { traceparent } of outbox) expect(traceparent).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/)
     expect(outbox.map(({ alert_id }) => alert_id).toSorted()).toEqual(shocks.map(({ id }) => `shock:${id}`).toSorted())
   })
 })

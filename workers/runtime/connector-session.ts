@@ -9,6 +9,7 @@ import { TopicJournal } from './journal.ts'
 import type { Accumulator } from './kafka/accumulator.ts'
 import { Partitioner } from './kafka/client.ts'
 import { sessionPosition } from './position.ts'
+import { newTraceparent } from './trace.ts'
 
 const saveMs = 1_000
 
@@ -65,7 +66,8 @@ export class Session implements ConnectorSession {
     const { name, partitioner, compressed } = this.#target(topic)
     const key = topic.key(record)
     const value = this.#encoder.encode(topic, record)
-    const message = { key, value, headers: placeHeaders(stamp) }
+    const headers = { ...placeHeaders(stamp), traceparent: newTraceparent() }
+    const message = { key, value, headers }
     this.#options.accumulator.append(name, partitioner.of(key), message, compressed)
   }
 

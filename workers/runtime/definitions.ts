@@ -113,8 +113,13 @@ export interface Sink<In extends object = object> {
   readonly kind: 'sink'
   readonly name: string
   readonly input: Topic<In>
-  /** Writes a batch inside the transaction that also stores its positions and next offset. */
-  write(records: readonly In[], transaction: SinkTransaction): Promise<void>
+  /** True where `write` wants the traces of its records. */
+  readonly traced?: true
+  /**
+   * Writes a batch inside the transaction that also stores its positions and next offset.
+   * @param traces the W3C traceparent of each record, where the sink is `traced`
+   */
+  write(records: readonly In[], transaction: SinkTransaction, traces?: readonly (string | undefined)[]): Promise<void>
   /** Runs beside the sink until `signal` aborts, as the alert dispatcher does. */
   serve?(service: Service): Promise<void>
 }

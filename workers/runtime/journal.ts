@@ -8,6 +8,7 @@ import type { Accumulator } from './kafka/accumulator.ts'
 import { Partitioner } from './kafka/client.ts'
 import { readStretch, type ReadOptions } from './kafka/read.ts'
 import { Positions } from './position.ts'
+import { newTraceparent } from './trace.ts'
 import { schemaIdOf } from './codec.ts'
 
 /** A log may begin with messages of overtaken writers: so many beginnings are tried, and the longest chain believed. */
@@ -52,7 +53,7 @@ export class TopicJournal<T extends object> implements Journal<T> {
   async append(entries: readonly { readonly record: T; readonly stamp: Stamp }[]): Promise<'appended' | 'overtaken'> {
     for (const { record, stamp } of entries) {
       const value = this.#encoder.encode(this.#topic, record)
-      const message = { key: this.#key, value, headers: placeHeaders(stamp) }
+      const message = { key: this.#key, value, headers: { ...placeHeaders(stamp), traceparent: newTraceparent() } }
       this.#accumulator.append(this.#name, this.#partition, message, this.#topic.maxMessageBytes !== undefined)
     }
     await this.#accumulator.flushed()

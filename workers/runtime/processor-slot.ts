@@ -14,12 +14,14 @@ import type { ProcessorShared } from './processor-host.ts'
 import { packMark, packRecord, readOutputs } from './slot-task.ts'
 import { schemaIdOf } from './codec.ts'
 import type { ClaimedSlot } from './state/redis-store.ts'
+import { guarded } from './test-switches.ts'
 import type { RunAnswer } from './thread.ts'
 
 let openings = 0
 /** Only an explicit reprocessing raises it. */
 const generation = 0
 const retryMs = 250
+const acknowledgedFirst = guarded('acknowledgement')
 
 export class ProcessorSlot implements Slot {
   readonly #step: Processor
@@ -183,7 +185,7 @@ export class ProcessorSlot implements Slot {
       { step, topic },
       messages.reduce((sum, { value }) => sum + (value?.length ?? 0), 0),
     )
-    this.#publish(answer)
+    this.#publish(answer, messages)
     this.#offset = Number(last.offset) + 1
     this.#appendTime = Number(last.timestamp)
     this.#progressed(messages.length)
@@ -229,14 +231,18 @@ export class ProcessorSlot implements Slot {
     return schemas
   }
 
-  #publish(answer: RunAnswer): void {
+  #publish(answer: RunAnswer, messages: readonly KafkaMessage[]): void {
     const { context, outputs, accumulator } = this.#shared
+    let source = 0
     for (const output of readOutputs(answer.outputs)) {
       const target = outputs[output.topic]
       if (target === undefined) throw new Error(`${this.#step.name} emits to a topic that is none of its outputs`)
       const position = emissionPosition(generation, output.offset, output.index)
       if (output.mark === undefined) {
+        while (Number(messages[source]?.offset ?? Infinity) < output.offset) source++
         const headers = placeHeaders({ origin: this.#origin, position })
+        const trace = messages[source]?.headers?.traceparent
+        if (trace !== undefined) headers.traceparent = trace
         accumulator.append(target.name, target.partitioner.of(output.key), {
           key: output.key,
           value: output.value,
@@ -291,7 +297,7 @@ export class ProcessorSlot implements Slot {
     this.#unsaved = 0
     const [offset, appendTime, positions] = [this.#offset, this.#appendTime, this.#intake.positions.changes()]
     const changes = await this.#shared.threads.changes(this.#thread)
-    await this.#shared.accumulator.flushed()
+    if (acknowledgedFirst) await this.#shared.accumulator.flushed()
     const checkpoint = { token: claimed.token, expected: this.#expected, offset, appendTime, positions, changes }
     const saved = await this.#shared.store.checkpoint(this.#name, checkpoint)
     if (epoch !== this.#epoch) return

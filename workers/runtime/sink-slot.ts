@@ -10,6 +10,7 @@ import type { Accumulator } from './kafka/accumulator.ts'
 import type { Resumption, Slot, SlotControl } from './kafka/group.ts'
 import type { Registry } from './kafka/registry.ts'
 import type { SinkWriter } from './sink-writer.ts'
+import { traceparentOf } from './trace.ts'
 
 /** Small transactions cost as much as large ones; COPY is at its best from some thousands of rows on. */
 const rowsPerTransaction = 5_000
@@ -138,6 +139,7 @@ export class SinkSlot implements Slot {
       appendTime: Number(last.timestamp) * 1_000,
       positions: this.#intake.positions.changes(),
       records,
+      traces: this.#sink.traced === true ? sources.map(({ headers }) => traceparentOf(headers)) : [],
       onRejected: async (rejected) => {
         for (const { index, error } of rejected) {
           const message = sources[index]

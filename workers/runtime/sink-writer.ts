@@ -2,6 +2,7 @@
 import { timestamp, type Connection, type Database } from './database.ts'
 import type { Micros, Sink } from './definitions.ts'
 import { classify } from './errors.ts'
+import { guarded } from './test-switches.ts'
 
 /** One partition of a sink's topic. */
 export interface SinkSlot {
@@ -30,6 +31,8 @@ export interface SinkBatch<In extends object> {
   readonly positions: readonly (readonly [origin: string, text: string])[]
   /** May be empty: then offset and positions move on alone. */
   readonly records: readonly In[]
+  /** The traceparent of each record; none where the sink does not ask for them. */
+  readonly traces?: readonly (string | undefined)[]
   /** Awaited before the commit, so that refused records are in the DLQ before the offset has passed them. */
   onRejected(rejected: readonly Rejected[]): Promise<void>
 }
@@ -66,7 +69,7 @@ export function createSinkWriter(database: Database, options: SinkWriterOptions 
         const moved = (): Promise<boolean> => moveOffset(database, connection, batch, options)
         try {
           return await transact(connection, batch, moved, async () => {
-            if (batch.records.length > 0) await batch.sink.write(batch.records, connection)
+            if (batch.records.length > 0) await batch.sink.write(batch.records, connection, batch.traces ?? [])
             return []
           })
         } catch (error) {
@@ -117,8 +120,9 @@ async function transact<In extends object>(
 
 const moveFirst = `INSERT INTO sink_offsets (step, topic, partition, next_offset, append_time)
   SELECT $1, $2, $3, $4::bigint, $5 WHERE $8::bigint IS NULL ON CONFLICT DO NOTHING RETURNING step, topic, partition`
+const compared = guarded('compare-and-set') ? 'next_offset = $8' : '$8::bigint IS NOT NULL'
 const moveOn = `UPDATE sink_offsets SET next_offset = $4, append_time = $5
-  WHERE step = $1 AND topic = $2 AND partition = $3 AND next_offset = $8 RETURNING step, topic, partition`
+  WHERE step = $1 AND topic = $2 AND partition = $3 AND ${compared} RETURNING step, topic, partition`
 const savePositions = (move: string): string => `WITH moved AS (${move}),
   saved AS (
     INSERT INTO sink_positions (step, topic, partition, origin, position)
@@ -182,7 +186,7 @@ async function narrow<In extends object>(
   for (const [start, end] of [[from, middle] as const, [middle, to] as const]) {
     await connection.query('SAVEPOINT part')
     try {
-      await batch.sink.write(batch.records.slice(start, end), connection)
+      await batch.sink.write(batch.records.slice(start, end), connection, batch.traces?.slice(start, end) ?? [])
     } catch (error) {
       if (classify(error) !== 'poison') throw error
       await connection.query('ROLLBACK TO SAVEPOINT part')
