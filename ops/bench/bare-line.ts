@@ -3,22 +3,21 @@
  * Frame → topic → row, and every so many frames over two further topics → another row. node bare-line.ts <url of streams>;
  * without a URL it only waits, as the reference of an idle process.
  */
-import type { EachBatchPayload, Producer } from 'kafkajs'
+import { Kafka, logLevel, type EachBatchPayload, type Producer } from 'kafkajs'
 import { pipeline } from 'node:stream/promises'
 import pg from 'pg'
 import { from as copyFrom } from 'pg-copy-streams'
 import WebSocket from 'ws'
 import { loadConfig } from '../../workers/runtime/config.ts'
-import { createKafka } from '../../workers/runtime/kafka/client.ts'
-import { createLogger } from '../../workers/runtime/logger.ts'
-import { lineTopics as topics } from './bare.ts'
+import { lineTopics as topics } from './names.ts'
 
 const [url] = process.argv.slice(2)
 /** One trade in so many is carried on, about as many as raise an alert. */
 const alertEvery = 75
 const lingerMs = 5
 const config = loadConfig(process.env, { require: ['kafka', 'database'] })
-const kafka = createKafka(config, createLogger(config, 'bare-line'))
+// Not createKafka, which mends kafkajs.
+const kafka = new Kafka({ brokers: [...config.kafkaBrokers], logLevel: logLevel.WARN })
 const producer = kafka.producer({ allowAutoTopicCreation: false })
 const database = new pg.Pool({ connectionString: config.databaseUrl, max: 4 })
 

@@ -1,18 +1,17 @@
 /** The reference of processors: the plainest kafkajs loop from topic to topic. node bare-loop.ts copy|read <records>. */
 import { randomUUID } from 'node:crypto'
-import type { KafkaMessage } from 'kafkajs'
+import { Kafka, logLevel, type KafkaMessage } from 'kafkajs'
 import { topics } from '../../schemas/topics.ts'
 import { loadConfig } from '../../workers/runtime/config.ts'
-import { createKafka } from '../../workers/runtime/kafka/client.ts'
-import { createLogger } from '../../workers/runtime/logger.ts'
 import { Stopwatch, type Run } from './child.ts'
-import { passedName } from './installation.ts'
+import { passedName } from './names.ts'
 
 /** More messages per partition in one send make kafkajs slow. */
 const messagesPerSend = 500
 const [what = 'copy', total = '0'] = process.argv.slice(2)
 const config = loadConfig(process.env, { require: ['kafka'] })
-const kafka = createKafka(config, createLogger(config, 'bare-loop'))
+// Not createKafka, which mends kafkajs.
+const kafka = new Kafka({ brokers: [...config.kafkaBrokers], logLevel: logLevel.WARN })
 const producer = kafka.producer({ allowAutoTopicCreation: false })
 const consumer = kafka.consumer({ groupId: `bare-${randomUUID()}`, maxWaitTimeInMs: 250 })
 const stopwatch = new Stopwatch(Number(total))

@@ -6,8 +6,8 @@ import pg from 'pg'
 import { loadConfig } from '../../workers/runtime/config.ts'
 import { createKafka } from '../../workers/runtime/kafka/client.ts'
 import { createLogger } from '../../workers/runtime/logger.ts'
+import { lineTopics } from './names.ts'
 
-export const lineTopics = ['bench.line1', 'bench.line2', 'bench.line3'] as const
 
 export interface Usage {
   readonly cpuSeconds: number
@@ -25,7 +25,7 @@ export async function prepareBareLine(env: Readonly<Record<string, string>>): Pr
   const config = loadConfig(env)
   const admin = createKafka(config, createLogger(config, 'bench')).admin()
   await admin.connect()
-  await admin.createTopics({ topics: lineTopics.map((topic) => ({ topic, numPartitions: 1 })) })
+  await admin.createTopics({ waitForLeaders: false, topics: lineTopics.map((topic) => ({ topic, numPartitions: 1 })) })
   await admin.disconnect()
   const client = new pg.Client({ connectionString: config.databaseUrl })
   await client.connect()

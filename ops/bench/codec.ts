@@ -8,7 +8,7 @@ import { createNames } from '../../workers/runtime/kafka/client.ts'
 import { Registry } from '../../workers/runtime/kafka/registry.ts'
 import { startStack } from '../local/stack.ts'
 import { quote, trade, transfer } from './records.ts'
-import { figure, type BenchOptions, type Figure } from './report.ts'
+import { cpuSeconds, figure, type BenchOptions, type Figure } from './report.ts'
 
 const samples = 10_000
 
@@ -74,7 +74,7 @@ async function benchTopic<T extends object>(
   ]
 }
 
-/** Samples a second of each way, round by round in turn; the first round warms up. */
+/** Samples a second of CPU of each way, round by round in turn; the first round warms up. */
 async function interleave<Name extends string>(
   rounds: number,
   ways: Readonly<Record<Name, Way>>,
@@ -83,9 +83,9 @@ async function interleave<Name extends string>(
   const rates = names.map((): number[] => [])
   for (let round = 0; round <= rounds; round++) {
     for (const [at, name] of names.entries()) {
-      const started = performance.now()
+      const started = process.threadCpuUsage()
       await ways[name]()
-      if (round > 0) rates[at]?.push((samples / (performance.now() - started)) * 1_000)
+      if (round > 0) rates[at]?.push(samples / cpuSeconds(started))
     }
   }
   const result: Partial<Record<Name, number[]>> = {}

@@ -91,3 +91,9 @@ export function table({ machine: { cpu, cores, node, load }, figures }: Report):
     `${cores} × ${cpu}, Node ${node}, load ${load[0]} before and ${load[1]} after`,
   ]
 }
+
+/** CPU time of this thread since `start`: what others do on the machine changes it little. */
+export function cpuSeconds(start: NodeJS.CpuUsage): number {
+  const { user, system } = process.threadCpuUsage(start)
+  return (user + system) / 1e6
+}

@@ -116,7 +116,7 @@ async function checks(tables: Tables, exchange: unknown, chain: AuditOptions['ch
 }
 
 /** Every slot stands at the end of its log: nothing is left to do after the workers have ended. */
-async function offsetDifferences(
+export async function offsetDifferences(
   config: Config,
   processors: readonly Processor[],
   sinks: readonly Sink[],
@@ -193,7 +193,9 @@ class Letters {
   }
 
   differences(expected: ReadonlySet<string>): string[] {
-    const surplus = [...this.#found].filter(([id]) => !expected.has(id)).map(([id, error]) => `dlq.v1 holds ${id}: ${error}`)
+    const surplus = [...this.#found]
+      .filter(([id]) => !expected.has(id))
+      .map(([id, error]) => `dlq.v1 holds ${id}: ${error}`)
     const lacking = [...expected].filter((id) => !this.#found.has(id)).map((id) => `dlq.v1 lacks ${id}`)
     return [...surplus, ...lacking].slice(0, 10)
   }

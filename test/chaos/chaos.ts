@@ -175,15 +175,19 @@ function describe({ exchange, chain, receivers }: Feeds, takedown: Takedown): Re
   const folder = mkdtempSync(join(tmpdir(), 'crypto-intel-chaos-'))
   takedown.add(async () => rmSync(folder, { recursive: true, force: true }))
   const watchFile = join(folder, 'watch.yaml')
-  const rule = (name: string, topic: string, more: object) => ({ name, topic, severity: 'critical', title: name, channels: ['hook'], ...more }) // prettier-ignore
+  const rule = (name: string, topic: string, more: object) => ({ name, topic, severity: 'critical', title: name, channels: ['webhook'], ...more }) // prettier-ignore
   const watch = {
     venues: { 'binance-spot': { symbols: exchange.symbols, lookback: '10m' } },
     chains: [chain.watch],
     alerts: [
       rule('pattern', 'patterns.matches.v1', { title: '{summary}' }),
-      rule('risky', 'risk.wallets.v1', { where: [{ field: 'score', atLeast: 75 }], group: 'risky:{wallet}', every: '1m' }),
+      rule('risky', 'risk.wallets.v1', {
+        where: [{ field: 'score', atLeast: 75 }],
+        group: 'risky:{wallet}',
+        every: '1m',
+      }),
     ],
-    channels: { hook: { kind: 'webhook', url: receivers.webhookUrl, secretFrom: 'CHAOS_SECRET' } },
+    channels: { webhook: { kind: 'webhook', url: receivers.webhookUrl, secretFrom: 'CHAOS_SECRET' } },
   }
   writeFileSync(watchFile, stringify(watch))
   return {
@@ -210,8 +214,10 @@ async function strike(
     if (until.aborted) break
     const atS = Math.round((performance.now() - began) / 100) / 10
     onProgress(`${atS} s: ${nameOf(injection)}`)
-    const recovered = progress.recovery()
-    await injector.inject(injection)
+    const injected = injector.inject(injection)
+    // Others take over what a frozen worker held; what else is struck recovers when the fault is over.
+    const recovered = progress.recovery(injection.fault === 'freeze' ? Promise.resolve() : injected)
+    await injected
     struck.push(recovered.then((ms) => ({ atS, what: nameOf(injection), recoveryMs: ms === undefined ? null : Math.round(ms) }))) // prettier-ignore
   }
   return struck
@@ -227,7 +233,13 @@ async function reorganise({ seed }: ChaosOptions, chain: Chain, until: AbortSign
 }
 
 /** Ends the feeds and waits until the pipeline has worked off everything. @returns what it has not */
-async function settle({ delivered }: ChaosOptions, { exchange, chain }: Feeds, fleet: Fleet, tables: ReturnType<typeof openTables>): Promise<string[]> { // prettier-ignore
+async function settle(
+  { delivered }: ChaosOptions,
+  { exchange, chain }: Feeds,
+  fleet: Fleet,
+  tables: ReturnType<typeof openTables>,
+): Promise<string[]> {
+  // prettier-ignore
   exchange.pause('trades')
   await Promise.race([chain.settle(), chain.failed])
   // The venue's time goes on while its trades rest, so that every window closes.

@@ -24,9 +24,14 @@ interface Member {
   state: 'starting' | 'running' | 'frozen' | 'killed' | 'leaving'
 }
 
+/** Processes with the same steps, and what their environment has of their own. */
+export interface FleetGroup extends WorkerGroup {
+  readonly env?: Readonly<Record<string, string>>
+}
+
 export interface FleetOptions {
   readonly topology: string
-  readonly groups: readonly WorkerGroup[]
+  readonly groups: readonly FleetGroup[]
   readonly env: Readonly<Record<string, string>>
   /** Where their logs go. */
   readonly folder: string
@@ -35,7 +40,7 @@ export interface FleetOptions {
 const restartMs = 500
 
 export class Fleet {
-  readonly groups: readonly WorkerGroup[]
+  readonly groups: readonly FleetGroup[]
   /** Processes that ended without having been asked to, or in disorder. */
   readonly faults: string[] = []
   readonly #options: FleetOptions
@@ -80,6 +85,14 @@ export class Fleet {
     const member = this.#named(name)
     member.state = 'killed'
     this.#signal(member, 'SIGKILL')
+  }
+
+  /** As a crash, for good. */
+  async discard({ name }: Replica): Promise<void> {
+    const member = this.#named(name)
+    member.state = 'killed'
+    this.#members.delete(member)
+    await member.handle?.kill()
   }
 
   freeze({ name }: Replica): void {
@@ -132,7 +145,7 @@ export class Fleet {
 
   #plan(member: Member): Parameters<typeof startServer>[0] {
     const { topology, env, groups } = this.#options
-    const steps = groups.find(({ name }) => name === member.group)?.steps ?? []
+    const group = groups.find(({ name }) => name === member.group)
     const main = join(projectFolder, 'workers', 'main.ts')
     const { port } = member
     return {
@@ -142,9 +155,9 @@ export class Fleet {
       stopSignal: 'SIGTERM',
       launch: async () => ({
         command: process.execPath,
-        args: [main, 'run', topology, '--step', steps.join(',')],
+        args: [main, 'run', topology, '--step', (group?.steps ?? []).join(',')],
         cwd: projectFolder,
-        env: { ...process.env, ...env, METRICS_PORT: String(port), METRICS_HOST: '127.0.0.1' },
+        env: { ...process.env, ...env, ...group?.env, METRICS_PORT: String(port), METRICS_HOST: '127.0.0.1' },
         afterExit: (_inOrder, how) => this.#ended(member, how),
       }),
       async probe() {
@@ -159,6 +172,7 @@ export class Fleet {
   }
 
   #ended(member: Member, how: string): void {
+    if (!this.#members.has(member)) return
     if (member.state === 'leaving') {
       if (how !== 'exit code 0') this.faults.push(`${member.name} was asked to stop and ended with ${how}`)
       return

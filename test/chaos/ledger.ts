@@ -15,7 +15,7 @@ export class MarketLedger {
   readonly #trades = new Decoder<MarketTrade>(topics.marketTrades)
   readonly #quotes = new Decoder<MarketQuote>(topics.marketQuotes)
   readonly #published: Trades = new Map()
-  readonly #lastQuotes = new Map<string, { readonly session: string; readonly ts: number; readonly updateId: number }>()
+  readonly #lastQuotes = new Map<string, { readonly session: string; readonly updateId: number }>()
   readonly #faults: string[] = []
 
   constructor(registry: Registry) {
@@ -68,12 +68,13 @@ export class MarketLedger {
 
   async #quote({ place }: Entry, value: Buffer): Promise<void> {
     await this.#learn(this.#quotes, value)
-    const { symbol, ts, bidPrice, askPrice, updateId } = this.#quotes.decode(value)
-    if (Number(bidPrice) >= Number(askPrice)) this.#faults.push(`${symbol}: quote ${bidPrice} to ${askPrice} is crossed`)
+    const { symbol, bidPrice, askPrice, updateId } = this.#quotes.decode(value)
+    if (Number(bidPrice) >= Number(askPrice))
+      this.#faults.push(`${symbol}: quote ${bidPrice} to ${askPrice} is crossed`)
     const session = place?.position.split('.')[0] ?? ''
     const last = this.#lastQuotes.get(symbol)
-    const now = { session, ts, updateId: updateId ?? 0 }
-    if (last?.session === session && (now.updateId <= last.updateId || ts < last.ts))
+    const now = { session, updateId: updateId ?? 0 }
+    if (last?.session === session && now.updateId <= last.updateId)
       this.#faults.push(`${symbol}: quote ${now.updateId} follows ${last.updateId} in one session`)
     this.#lastQuotes.set(symbol, now)
   }
@@ -87,7 +88,14 @@ export class MarketLedger {
 }
 
 async function readStored(tables: Tables): Promise<Trades> {
-  const rows = await tables.query<{ symbol: string; id: number; ts: string; side: string; price: string; size: string }>(
+  const rows = await tables.query<{
+    symbol: string
+    id: number
+    ts: string
+    side: string
+    price: string
+    size: string
+  }>(
     `SELECT symbol, trade_id::float8 AS id, (extract(epoch FROM ts) * 1000000)::bigint::text AS ts, side, price::text, size::text FROM trades`,
   )
   const stored: Trades = new Map()

@@ -1,4 +1,4 @@
-/** `npm run chaos -- --minutes 10 --seed 1 [--trades 500] [--json]`: exit code 0 where nothing was lost and nothing counted twice. */
+/** `npm run chaos -- --minutes 10 --seed 1 [--trades 300] [--json]`: exit code 0 where nothing was lost and nothing counted twice. */
 import { parseArgs } from 'node:util'
 import { runChaos, type ChaosReport } from './chaos.ts'
 import { kinds, workerFaults } from './plan.ts'
@@ -7,7 +7,7 @@ const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '10' },
     seed: { type: 'string', default: '1' },
-    trades: { type: 'string', default: '500' },
+    trades: { type: 'string', default: '300' },
     json: { type: 'boolean', default: false },
   },
 })

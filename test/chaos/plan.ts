@@ -26,8 +26,11 @@ export function* injections(seed: number, pauseMs: readonly [number, number]): G
 function round(random: Random, [least, most]: readonly [number, number]): Injection[] {
   const afterMs = (): number => random.int(least, most)
   const workers = kinds.flatMap((on) => workerFaults.map((fault): Injection => ({ fault, on, afterMs: afterMs() })))
-  const servers = serverNames.map(
-    (on): Injection => ({ fault: 'restart', on, afterMs: afterMs(), awayMs: random.int(500, 4_000) }),
-  )
+  const servers = serverNames.map((on): Injection => ({
+    fault: 'restart',
+    on,
+    afterMs: afterMs(),
+    awayMs: random.int(500, 4_000),
+  }))
   return random.shuffled([...workers, ...servers])
 }

@@ -9,6 +9,8 @@ import type { Fleet } from './fleet.ts'
 const recentS = 2
 const pollMs = 500
 const stillPolls = 6
+/** Workers say their lag once a second. */
+const saidMs = 1_500
 
 /** Partitions that each step reads. */
 function partitionsOf(step: Step): number {
@@ -40,13 +42,18 @@ function behind(texts: readonly string[], steps: readonly Step[], mostS: number)
     .map(({ name }) => name)
 }
 
+interface Recovering {
+  readonly since: number
+  overAt: number
+  readonly resolve: (ms: number) => void
+}
+
 export class Progress {
   readonly #fleet: Fleet
   readonly #steps: readonly Step[]
-  readonly #open = new Map<string, { readonly at: number; readonly resolve: (ms: number) => void }>()
+  readonly #open = new Set<Recovering>()
   readonly #ending = new AbortController()
   readonly #polling: Promise<void>
-  #numbers = 0
 
   constructor(fleet: Fleet, steps: readonly Step[]) {
     this.#fleet = fleet
@@ -54,11 +61,16 @@ export class Progress {
     this.#polling = this.#poll()
   }
 
-  /** @returns milliseconds from now until every step keeps up again; undefined where the run ended before */
-  recovery(): Promise<number | undefined> {
+  /**
+   * @param over before it ends nobody can recover
+   * @returns milliseconds from now until every step keeps up again; undefined where the run ended before
+   */
+  recovery(over: Promise<unknown>): Promise<number | undefined> {
     return new Promise((resolve) => {
-      const name = String(++this.#numbers)
-      this.#open.set(name, { at: performance.now(), resolve })
+      const recovering: Recovering = { since: performance.now(), overAt: Infinity, resolve }
+      const end = (): void => void (recovering.overAt = performance.now())
+      over.then(end, end)
+      this.#open.add(recovering)
       this.#ending.signal.addEventListener('abort', () => resolve(undefined))
     })
   }
@@ -75,11 +87,11 @@ export class Progress {
       const asked = performance.now()
       const texts = await this.#fleet.scrape()
       if (behind(texts, this.#steps, recentS).length > 0) continue
-      for (const [name, { at, resolve }] of this.#open) {
-        // The workers say their lag once a second: what they said may be older than the fault.
-        if (asked - at < 2 * pollMs + 500) continue
-        this.#open.delete(name)
-        resolve(performance.now() - at)
+      for (const recovering of this.#open) {
+        // What they said may be older than the fault.
+        if (asked - recovering.overAt < saidMs) continue
+        this.#open.delete(recovering)
+        recovering.resolve(performance.now() - recovering.since)
       }
     }
   }
@@ -90,7 +102,14 @@ export class Progress {
  * @param delivered whether to wait until every alert is delivered, too
  * @returns what still waits when `patienceMs` have passed; nothing where all is done
  */
-export async function drain(fleet: Fleet, steps: readonly Step[], tables: Tables, patienceMs: number, delivered: boolean): Promise<string[]> { // prettier-ignore
+export async function drain(
+  fleet: Fleet,
+  steps: readonly Step[],
+  tables: Tables,
+  patienceMs: number,
+  delivered: boolean,
+): Promise<string[]> {
+  // prettier-ignore
   const deadline = performance.now() + patienceMs
   for (let [last, still] = ['', 0]; ;) {
     await sleep(pollMs)

@@ -63,7 +63,9 @@ export class Proxy {
   async close(): Promise<void> {
     const listener = this.#listener
     this.#listener = undefined
-    const closed = new Promise<void>((resolve) => (listener === undefined ? resolve() : listener.close(() => resolve())))
+    const closed = new Promise<void>((resolve) =>
+      listener === undefined ? resolve() : listener.close(() => resolve()),
+    )
     this.cut()
     await closed
   }
@@ -145,7 +147,9 @@ function localPorts(pid: number): Set<number> {
   } catch {
     return new Set()
   }
-  const lines = ['tcp', 'tcp6'].flatMap((table) => readFileSync(`/proc/${pid}/net/${table}`, 'utf8').split('\n').slice(1))
+  const lines = ['tcp', 'tcp6'].flatMap((table) =>
+    readFileSync(`/proc/${pid}/net/${table}`, 'utf8').split('\n').slice(1),
+  )
   const ports = lines.flatMap((line) => {
     const fields = line.trim().split(/\s+/)
     const port = Number.parseInt(fields[1]?.split(':')[1] ?? '', 16)

@@ -96,7 +96,15 @@ class ReferenceSlot {
   readonly #learned = new Set<number>()
   #entries: Entry[] = []
 
-  constructor(step: Processor, topic: Topic, partition: number, options: ReferenceOptions, expected: Sequences, deadLetters: Set<string>) { // prettier-ignore
+  constructor(
+    step: Processor,
+    topic: Topic,
+    partition: number,
+    options: ReferenceOptions,
+    expected: Sequences,
+    deadLetters: Set<string>,
+  ) {
+    // prettier-ignore
     this.#step = step
     this.#origin = `${step.name}:${topic.name}:${partition}`
     const settings = step.settings?.(options.watch)
@@ -158,9 +166,22 @@ class ReferenceSlot {
   }
 }
 
-function add(sequences: Sequences, topic: Topic, partition: number, origin: string, position: string, key: string, value: Uint8Array | null, mark: string | undefined): void { // prettier-ignore
+function add(
+  sequences: Sequences,
+  topic: Topic,
+  partition: number,
+  origin: string,
+  position: string,
+  key: string,
+  value: Uint8Array | null,
+  mark: string | undefined,
+): void {
+  // prettier-ignore
   const name = `${topic.name}:${partition} by ${origin}`
-  const digest = createHash('sha1').update(`${key}\n${mark ?? ''}\n`).update(value ?? '').digest('base64url')
+  const digest = createHash('sha1')
+    .update(`${key}\n${mark ?? ''}\n`)
+    .update(value ?? '')
+    .digest('base64url')
   const line = `${position} ${mark === undefined ? key : `mark ${mark}`} ${digest}`
   const lines = sequences.get(name)
   if (lines === undefined) sequences.set(name, [line])

@@ -126,8 +126,12 @@ function compareLines(what: string, expected: readonly string[], found: readonly
   const lacking = expected.filter((line) => !there.has(line))
   const surplus = found.filter((line) => !wanted.has(line))
   return [
-    ...(lacking.length > 0 ? [`${what} lacks ${lacking.length} rows, such as ${lacking.slice(0, shown).join(' and ')}`] : []),
-    ...(surplus.length > 0 ? [`${what} holds ${surplus.length} rows too many, such as ${surplus.slice(0, shown).join(' and ')}`] : []),
+    ...(lacking.length > 0
+      ? [`${what} lacks ${lacking.length} rows, such as ${lacking.slice(0, shown).join(' and ')}`]
+      : []),
+    ...(surplus.length > 0
+      ? [`${what} holds ${surplus.length} rows too many, such as ${surplus.slice(0, shown).join(' and ')}`]
+      : []),
     ...(found.length !== there.size ? [`${what} holds ${found.length - there.size} rows twice`] : []),
   ]
 }

@@ -1,19 +1,12 @@
 /** Pushes encoded records through processors without a broker: the same codec, slots and engine as in the threads. */
 import type { Processor, Topic } from '../../workers/runtime/definitions.ts'
 import { Decoder, Encoder, schemaText } from '../../workers/runtime/codec.ts'
-import { FrameWriter } from '../../workers/runtime/packing.ts'
-import { emissionPosition, Positions, sequencePosition, type Placed } from '../../workers/runtime/position.ts'
-import { packMark, packRecord, readOutputs, SlotTask, type Fault } from '../../workers/runtime/slot-task.ts'
+import { Positions, sequencePosition, type Placed } from '../../workers/runtime/position.ts'
+import type { Fault } from '../../workers/runtime/slot-task.ts'
 import type { Mark } from '../../workers/runtime/state/engine.ts'
 import { WatchSchema, type Watch } from '../../workers/runtime/watch.ts'
 import { topics } from '../../schemas/topics.ts'
-
-interface Message {
-  readonly key: string
-  readonly value: Buffer | null
-  readonly place: Placed | undefined
-  readonly mark: Mark | undefined
-}
+import { DriverSlot, type Cut, type Message, type SlotHost } from './driver-slot.ts'
 
 interface DriverOptions {
   readonly steps: readonly Processor[]
@@ -23,6 +16,10 @@ interface DriverOptions {
   readonly batch?: number
   /** After how many tasks each slot is stored, thrown away and opened again; 0: never. */
   readonly restartEvery?: number
+  /** What happens to a slot after a task, where `restartEvery` is not given; a crash must not follow every task. */
+  readonly cut?: () => Cut | undefined
+  /** Partitions of every topic; 1 where it is not given. */
+  readonly partitions?: number
 }
 
 export interface Driver {
@@ -30,118 +27,75 @@ export interface Driver {
   send<T extends object>(topic: Topic<T>, record: T, place?: Partial<Placed>): void
   /** Appends a record without running yet. */
   append<T extends object>(topic: Topic<T>, record: T, place?: Partial<Placed>): void
-  /** Appends a connector's time mark for a key. */
+  /** Appends a time mark for a key, as connectors do; an empty key: of chain 1 for every partition, as decode-block does. */
   mark(topic: Topic, key: string, origin: string, time: number): void
+  /** Appends what another driver's log of a topic holds, as it stands there. */
+  copy(topic: Topic, from: Driver): void
   /** Runs what is in the logs until nothing follows any more. */
   run(): void
-  /** Every record of a topic so far, in order. */
+  /** Stores every slot, and opens it again. */
+  cut(cut: Cut): void
+  /** Every record of a topic so far, in order, as a reader sees them: what was written again is dropped. */
   read<T extends object>(topic: Topic<T>): T[]
   /** What still stands of a topic: records that were not removed again, by id the last. */
   standing<T extends object & { id: string; removed?: boolean }>(topic: Topic<T>): T[]
-  /** The bytes of every message of a topic with its headers' text, to compare runs. */
+  /** Every message of a topic as a reader sees it, with its headers, to compare runs. */
   bytes(topic: Topic): string[]
+  /** What a reader of a partition of a topic is given. */
+  messages(topic: Topic, partition: number): readonly Message[]
+  /** What every slot of a step stores, slot and field → text. */
+  state(step: Processor): Map<string, string>
   readonly faults: (Fault & { step: string })[]
 }
 
-/** @returns a driver over one partition a topic. */
+/** @returns a driver over logs in memory. */
 export function createDriver(options: DriverOptions): Driver {
   return new MemoryDriver(options)
 }
 
-class Slot {
-  readonly #step: Processor
-  readonly #topic: Topic
-  readonly #driver: MemoryDriver
-  readonly #options: DriverOptions
-  #stored = new Map<string, string>()
-  #positions = new Positions()
-  #task: SlotTask
-  #offset = 0
-  #tasks = 0
-
-  constructor(step: Processor, topic: Topic, driver: MemoryDriver, options: DriverOptions) {
-    this.#step = step
-    this.#topic = topic
-    this.#driver = driver
-    this.#options = options
-    this.#task = this.#open()
-  }
-
-  /** @returns whether there was anything to do. */
-  run(): boolean {
-    const log = this.#driver.logs.get(this.#topic.name) ?? []
-    if (this.#offset >= log.length) return false
-    const end = Math.min(log.length, this.#offset + (this.#options.batch ?? 2000))
-    const frames = new FrameWriter()
-    const origins: string[] = []
-    for (; this.#offset < end; this.#offset++) this.#pack(log[this.#offset], frames, origins)
-    const result = this.#task.run(frames.finish(), origins)
-    if (result.crash !== undefined) throw new Error(`${this.#step.name}: ${result.crash.error}`)
-    this.#driver.faults.push(...result.faults.map((fault) => ({ ...fault, step: this.#step.name })))
-    for (const output of readOutputs(result.outputs)) {
-      const topic = this.#step.outputs[output.topic]
-      if (topic === undefined) throw new Error(`${this.#step.name} emits to a topic that is none of its outputs`)
-      const origin = `${this.#step.name}:${this.#topic.name}:0`
-      const position = emissionPosition(0, output.offset, output.index)
-      const mark = output.mark === undefined ? undefined : { ...output.mark, origin }
-      const value = output.value === null ? null : Buffer.from(output.value)
-      this.#driver.push(topic, { key: output.key, value, place: { origin, position }, mark })
-    }
-    this.#tasks++
-    if ((this.#options.restartEvery ?? 0) > 0 && this.#tasks % (this.#options.restartEvery ?? 1) === 0) this.#restart()
-    return true
-  }
-
-  #pack(message: Message | undefined, frames: FrameWriter, origins: string[]): void {
-    if (message === undefined) return
-    if (message.place !== undefined && !this.#positions.accept(message.place)) return
-    const origin = message.mark?.origin ?? message.place?.origin ?? ''
-    const index = origins.includes(origin) ? origins.indexOf(origin) : origins.push(origin) - 1
-    if (message.mark !== undefined) packMark(frames, this.#offset, index, message.mark)
-    else if (message.value !== null) packRecord(frames, this.#offset, index, Buffer.from(message.key), message.value)
-  }
-
-  #restart(): void {
-    for (const [field, text] of this.#task.changes()) {
-      if (text === null) this.#stored.delete(field)
-      else this.#stored.set(field, text)
-    }
-    this.#task = this.#open()
-  }
-
-  #open(): SlotTask {
-    const settings = this.#step.settings?.(this.#driver.watch)
-    const stored = [...this.#stored]
-    const task = new SlotTask({
-      processor: this.#step,
-      topic: this.#topic,
-      settings,
-      schemaIds: this.#driver.ids,
-      stored,
-    })
-    task.learn([[this.#driver.ids.get(this.#topic.name) ?? 0, schemaText(this.#topic.name)]])
-    return task
-  }
-}
-
-class MemoryDriver implements Driver {
+class MemoryDriver implements Driver, SlotHost {
   readonly watch: Watch
-  readonly logs = new Map<string, Message[]>()
-  readonly ids = new Map<string, number>(Object.values(topics).map((topic, index) => [topic.name, index + 1]))
+  readonly ids = schemaIds
   readonly faults: (Fault & { step: string })[] = []
-  readonly #encoder = new Encoder(this.ids)
-  readonly #slots: Slot[]
+  readonly #logs = new Map<string, Message[][]>()
+  readonly #encoder = new Encoder(schemaIds)
+  readonly #partitions: number
+  readonly #slots: DriverSlot[]
   #sequence = 0
 
-  constructor(options: DriverOptions) {
-    this.watch = isWatch(options.watch) ? options.watch : WatchSchema.parse(options.watch ?? {})
-    this.#slots = options.steps.flatMap((step) => step.inputs.map((topic) => new Slot(step, topic, this, options)))
+  constructor({ steps, watch, batch = 2000, restartEvery = 0, cut, partitions = 1 }: DriverOptions) {
+    this.watch = isWatch(watch) ? watch : WatchSchema.parse(watch ?? {})
+    this.#partitions = partitions
+    const every = (tasks: number): Cut | undefined => (tasks % restartEvery === 0 ? 'restart' : undefined)
+    const plan = { batch, after: restartEvery > 0 ? every : () => cut?.() }
+    this.#slots = steps.flatMap((step) =>
+      step.inputs.flatMap((topic) =>
+        Array.from({ length: partitions }, (_, partition) => new DriverSlot(step, topic, partition, this, plan)),
+      ),
+    )
+  }
+
+  settings(step: Processor): unknown {
+    return step.settings?.(this.watch)
+  }
+
+  log(topic: Topic, partition: number): Message[] {
+    let logs = this.#logs.get(topic.name)
+    if (logs === undefined) {
+      logs = Array.from({ length: this.#partitions }, () => [])
+      this.#logs.set(topic.name, logs)
+    }
+    return logs[partition] ?? []
   }
 
   push(topic: Topic, message: Message): void {
-    const log = this.logs.get(topic.name)
-    if (log === undefined) this.logs.set(topic.name, [message])
-    else log.push(message)
+    const isForAll = message.mark !== undefined && message.key === ''
+    const partitions = isForAll ? Array.from({ length: this.#partitions }).keys() : [this.#partitionOf(message.key)]
+    for (const partition of partitions) this.log(topic, partition).push(message)
+  }
+
+  fault(fault: Fault & { step: string }): void {
+    this.faults.push(fault)
   }
 
   send<T extends object>(topic: Topic<T>, record: T, place?: Partial<Placed>): void {
@@ -158,19 +112,29 @@ class MemoryDriver implements Driver {
   }
 
   mark(topic: Topic, key: string, origin: string, time: number): void {
-    const mark: Mark = { origin, time, block: null, finalized: null, removed: false }
+    const chainId = key === '' ? 1 : null
+    const mark: Mark = { origin, time, chainId, block: null, finalized: null, removed: false }
     this.push(topic, { key, value: null, place: undefined, mark })
     this.run()
+  }
+
+  copy(topic: Topic, from: Driver): void {
+    for (let partition = 0; partition < this.#partitions; partition++)
+      this.log(topic, partition).push(...from.messages(topic, partition))
   }
 
   run(): void {
     while (this.#slots.map((slot) => slot.run()).some(Boolean));
   }
 
+  cut(cut: Cut): void {
+    for (const slot of this.#slots) slot.cut(cut)
+  }
+
   read<T extends object>(topic: Topic<T>): T[] {
     const decoder = new Decoder(topic)
     decoder.learn(this.ids.get(topic.name) ?? 0, schemaText(topic.name))
-    return (this.logs.get(topic.name) ?? []).flatMap(({ value }) => (value === null ? [] : [decoder.decode(value)]))
+    return this.#all(topic).flatMap(({ value }) => (value === null ? [] : [decoder.decode(value)]))
   }
 
   standing<T extends object & { id: string; removed?: boolean }>(topic: Topic<T>): T[] {
@@ -183,12 +147,40 @@ class MemoryDriver implements Driver {
   }
 
   bytes(topic: Topic): string[] {
-    return (this.logs.get(topic.name) ?? []).map(
-      ({ key, value, place, mark }) =>
-        `${key} ${JSON.stringify(place)} ${JSON.stringify(mark)} ${value?.toString('hex') ?? ''}`,
+    return this.#all(topic).map(textOf)
+  }
+
+  messages(topic: Topic, partition: number): readonly Message[] {
+    const positions = new Positions()
+    return this.log(topic, partition).filter(({ place }) => place === undefined || positions.accept(place))
+  }
+
+  state(step: Processor): Map<string, string> {
+    const slots = this.#slots.filter((slot) => slot.step === step)
+    return new Map(
+      slots.flatMap((slot) => [...slot.fields()].map(([field, text]) => [`${slot.name} ${field}`, text] as const)),
     )
   }
+
+  #all(topic: Topic): Message[] {
+    return Array.from({ length: this.#partitions }, (_, partition) => this.messages(topic, partition)).flat()
+  }
+
+  #partitionOf(key: string): number {
+    let sum = 0
+    for (const letter of key) sum += letter.codePointAt(0) ?? 0
+    return sum % this.#partitions
+  }
 }
+
+/** A schema id for every topic, as a registry would give it. */
+export const schemaIds: ReadonlyMap<string, number> = new Map(
+  Object.values(topics).map((topic, index) => [topic.name, index + 1]),
+)
+
+/** A message as text: key, headers, value. */
+export const textOf = ({ key, value, place, mark }: Message): string =>
+  `${key} ${JSON.stringify(place)} ${JSON.stringify(mark)} ${value?.toString('hex') ?? ''}`
 
 const isWatch = (value: unknown): value is Watch =>
   typeof value === 'object' && value !== null && 'detection' in value && 'venues' in value && 'channels' in value

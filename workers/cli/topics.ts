@@ -1,4 +1,5 @@
 /** `topics apply|list`: creates topics and brings their settings to what schemas/topics.ts says. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
 import kafkajs, { type Admin } from 'kafkajs'
 import { topics as knownTopics } from '../../schemas/topics.ts'
@@ -9,6 +10,8 @@ import { withServers } from './servers.ts'
 import { migrationHint, partitionFaults, planTopics, type TopicPlan } from './topics-plan.ts'
 
 const all: readonly Topic[] = Object.values(knownTopics)
+/** How often brokers are asked whether they know the topics that were created. */
+const [knownAttempts, knownPauseMs] = [60, 250]
 
 interface ApplyOptions {
   readonly dryRun?: true
@@ -69,10 +72,25 @@ async function create(admin: Admin, missing: readonly TopicPlan[], replicationFa
     configEntries: [...settings],
   }))
   try {
-    await admin.createTopics({ topics, waitForLeaders: true })
+    // kafkajs waits for leaders, but takes it for an error that a KRaft broker has not heard of the topics yet.
+    await admin.createTopics({ topics, waitForLeaders: false })
+    await known(admin, topics.map(({ topic }) => topic)) // prettier-ignore
   } catch (cause) {
     const hint = `are there brokers for REPLICATION_FACTOR ${replicationFactor}, and may this user create topics?`
     throw new FatalError('topic', `Creating ${missing.length} topics`, { cause, hint })
+  }
+}
+
+/** Resolves when the brokers know the topics. @throws what they answered last, after 15 s */
+async function known(admin: Admin, topics: string[]): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await admin.fetchTopicMetadata({ topics })
+      return
+    } catch (error) {
+      if (attempt === knownAttempts) throw error
+      await sleep(knownPauseMs)
+    }
   }
 }
 

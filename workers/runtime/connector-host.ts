@@ -37,24 +37,25 @@ export async function startConnector(step: Connector, installation: Installation
     },
     fatal: (error) => installation.fatal(error),
   })
-  // A rebalance comes as several changes at once: the feeds are decided when each slot held is ready.
+  // A rebalance brings several slots, which begin together when all are ready; what is lost ends at once.
   const changed = (slot: CursorSlot): void => {
     if (!slot.ready) held.delete(slot)
     const slots = [...held]
-    if (!slots.every(({ ready }) => ready)) return
+    if (slot.ready && !slots.every(({ ready }) => ready)) return
     const slotOf = (feed: string): CursorSlot | undefined =>
-      slots.find(({ partition }) => partition === partitioner.of(feed))
+      slots.find(({ partition, ready }) => ready && partition === partitioner.of(feed))
     runner.assign(
       feeds
         .filter((feed) => slotOf(feed) !== undefined)
         .map((feed) => ({
           feed,
+          opening: slotOf(feed)?.opening ?? 0,
           cursor: () => slotOf(feed)?.cursorOf(feed),
           lastSession: () => slotOf(feed)?.sessionOf(feed) ?? 0,
         })),
     )
   }
-  const unreport = reportGroup(installation, step.name, group, () => runner.report())
+  const unreport = reportGroup(installation, step.name, group, runner, () => runner.report())
   await group.start()
   return {
     name: step.name,
@@ -68,11 +69,15 @@ export async function startConnector(step: Connector, installation: Installation
 
 interface Assigned {
   readonly feed: string
+  /** Another than before: others may have run the feed in between. */
+  readonly opening: number
   readonly cursor: () => string | undefined
   readonly lastSession: () => number
 }
 
 interface Runner {
+  /** Whether sending is being tried again. */
+  readonly retrying: boolean
   assign(feeds: readonly Assigned[]): void
   report(): void
   stop(): Promise<void>
@@ -114,8 +119,13 @@ async function createRunner(step: Connector, context: Context, installation: Ins
   }
 
   return {
+    get retrying() {
+      return accumulator.retrying
+    },
     assign(feeds) {
-      const same = feeds.length === wanted.length && feeds.every(({ feed }, at) => feed === wanted[at]?.feed)
+      const same =
+        feeds.length === wanted.length &&
+        feeds.every(({ feed, opening }, at) => feed === wanted[at]?.feed && opening === wanted[at]?.opening)
       if (same || stopped) return
       wanted = feeds
       ending.abort()

@@ -5,10 +5,11 @@
 import type { KafkaMessage } from 'kafkajs'
 import { Decoder, schemaIdOf } from './codec.ts'
 import { topics } from '../../schemas/topics.ts'
+import { oneLine } from './errors.ts'
 import type { FeedCursor } from '../../schemas/types.ts'
 import type { Installation } from './installation.ts'
 import { Intake } from './intake.ts'
-import type { Resumption, Slot, SlotControl } from './kafka/group.ts'
+import type { Resumption, Slot, SlotControl } from './kafka/slot.ts'
 import { sequenceOf } from './position.ts'
 
 export class CursorSlot implements Slot {
@@ -20,6 +21,8 @@ export class CursorSlot implements Slot {
   readonly #cursors = new Map<string, string>()
   #end = 0
   #offset = 0
+  /** Grows with each opening: batches from before one no longer count. */
+  #epoch = 0
   /** Reads and applies one batch after the other. */
   #reading: Promise<void> = Promise.resolve()
   ready = false
@@ -37,6 +40,11 @@ export class CursorSlot implements Slot {
     this.#intake = new Intake(step)
   }
 
+  /** Changes whenever the slot was read anew. */
+  get opening(): number {
+    return this.#epoch
+  }
+
   get partition(): number {
     return this.#control.partition
   }
@@ -52,6 +60,7 @@ export class CursorSlot implements Slot {
 
   async open(): Promise<Resumption> {
     this.ready = false
+    this.#epoch++
     this.#cursors.clear()
     this.#intake.reset([])
     const name = this.#installation.names.topic(topics.feedsCursors)
@@ -66,30 +75,46 @@ export class CursorSlot implements Slot {
   }
 
   take(messages: readonly KafkaMessage[]): void {
+    const epoch = this.#epoch
     this.#reading = this.#reading
-      .then(() => this.#apply(messages))
-      .catch((error: unknown) => this.#control.reopen(String(error)))
+      .then(() => this.#apply(messages, epoch))
+      .catch((error: unknown) => {
+        if (epoch === this.#epoch) this.#control.reopen(oneLine(error))
+      })
   }
 
   close(): void {
     this.ready = false
+    this.#epoch++
     this.#changed()
   }
 
-  async #apply(messages: readonly KafkaMessage[]): Promise<void> {
+  async #apply(messages: readonly KafkaMessage[], epoch: number): Promise<void> {
     for (const message of messages) {
+      if (epoch !== this.#epoch) return
       this.#offset = Number(message.offset) + 1
       if (message.value === null || !this.#intake.accepts(message)) continue
-      const id = schemaIdOf(message.value)
-      if (id !== undefined && !this.#decoder.knows(id)) {
-        const schema = await this.#installation.registry.schema(id)
-        if (schema !== undefined) this.#decoder.learn(id, schema)
-      }
-      const { feed, cursor } = this.#decoder.decode(message.value)
-      this.#cursors.set(feed, cursor)
+      const cursor = await this.#read(message.value)
+      if (epoch !== this.#epoch) return
+      if (cursor !== undefined) this.#cursors.set(cursor.feed, cursor.cursor)
     }
     this.progress++
     this.#readyAtEnd()
+  }
+
+  /** @returns undefined where it cannot be read: the feed then goes on from the cursor before. */
+  async #read(value: Buffer): Promise<FeedCursor | undefined> {
+    const id = schemaIdOf(value)
+    if (id !== undefined && !this.#decoder.knows(id)) {
+      const schema = await this.#installation.registry.schema(id)
+      if (schema !== undefined) this.#decoder.learn(id, schema)
+    }
+    try {
+      return this.#decoder.decode(value)
+    } catch (error) {
+      this.#installation.context.log.error({ error: oneLine(error) }, 'a cursor cannot be read and is passed over')
+      return undefined
+    }
   }
 
   #readyAtEnd(): void {

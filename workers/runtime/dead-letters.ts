@@ -63,7 +63,8 @@ export class DeadLetters {
       headers: bytesOf(message.headers),
     }
     const key = topics.deadLetters.key(letter)
-    const headers = placeHeaders({ origin: `${this.#step}:${key}`, position: emissionPosition(0, offset, 0) })
+    // Each kind of fault is found in the order of the log, but not all of them together.
+    const headers = placeHeaders({ origin: `${this.#step}:${key}:${code}`, position: emissionPosition(0, offset, 0) })
     const value = this.#encoder.encode(topics.deadLetters, letter)
     this.#accumulator.append(this.#topic, this.#partitioner.of(key), { key, value, headers }, true)
     metrics.deadLetters.inc({ step: this.#step, reason })

@@ -22,12 +22,14 @@ export function placeHeaders(place: Placed): Headers {
 }
 
 /**
- * The headers of a mark: `mark` is the time, for chains followed by the block, the finalized block and the word removed.
+ * The headers of a mark: `mark` is the time, for chains followed by the block, the finalized block and
+ * the word removed, and `chain` is which.
  * A mark without a position (a market connector's) can be read twice without harm, since time only moves forward.
  */
 export function markHeaders(mark: Mark, position: string | undefined): Headers {
   const parts = [mark.time, ...(mark.block === null ? [] : [mark.block, mark.finalized ?? '-'])]
   const headers: Headers = { origin: mark.origin, mark: parts.join(' ') + (mark.removed ? ' removed' : '') }
+  if (mark.chainId !== null && mark.chainId !== undefined) headers.chain = String(mark.chainId)
   return position === undefined ? headers : { ...headers, position }
 }
 
@@ -37,9 +39,11 @@ export function markOf(headers: Headers | undefined): Mark | undefined {
   const origin = text(headers?.origin)
   if (value === undefined || origin === undefined) return undefined
   const [time, block, finalized, removed] = value.split(' ')
+  const chainId = text(headers?.chain)
   return {
     origin,
     time: Number(time),
+    chainId: chainId === undefined ? null : Number(chainId),
     block: block === undefined ? null : Number(block),
     finalized: finalized === undefined || finalized === '-' ? null : Number(finalized),
     removed: removed === 'removed',

@@ -1,10 +1,12 @@
 /** The queue of one slot between fetch and work: messages in order, what is new by the position rule, and their bytes. */
 import type { KafkaMessage } from 'kafkajs'
 import { onlyStepOf, placeOf } from './headers.ts'
-import { Positions } from './position.ts'
+import { Positions, type Placed } from './position.ts'
 
 /** Memory that a queued message costs besides its value. */
 const overhead = 300
+/** Of a message that names none: it cannot be told from a repetition. */
+const nowhere: Placed = { origin: '', position: '' }
 
 export class Intake {
   readonly #step: string
@@ -52,15 +54,15 @@ export class Intake {
     return taken
   }
 
-  /** @returns whether a message is new and meant for this step; then it counts as accepted. */
-  accepts(message: KafkaMessage): boolean {
+  /** @returns the place of a message that is new and meant for this step, which then counts as accepted; else undefined. */
+  accepts(message: KafkaMessage): Placed | undefined {
     const place = placeOf(message.headers)
     if (place !== undefined && !this.positions.accept(place)) {
       this.#droppingSince ??= Date.now()
-      return false
+      return undefined
     }
     this.#droppingSince = undefined
     const only = onlyStepOf(message.headers)
-    return only === undefined || only === this.#step
+    return only === undefined || only === this.#step ? (place ?? nowhere) : undefined
   }
 }

@@ -6,7 +6,7 @@ import { placeHeaders, placeOf } from './headers.ts'
 import type { Installation } from './installation.ts'
 import type { Accumulator } from './kafka/accumulator.ts'
 import { Partitioner } from './kafka/client.ts'
-import { readStretch, type ReadOptions } from './kafka/read.ts'
+import { readStretch, type ReadOptions, type Stretch } from './kafka/read.ts'
 import { Positions } from './position.ts'
 import { newTraceparent } from './trace.ts'
 import { schemaIdOf } from './codec.ts'
@@ -41,6 +41,7 @@ export class TopicJournal<T extends object> implements Journal<T> {
     const reading = await this.#reading()
     const { low, high } = await this.#installation.ends.of(this.#name, this.#partition)
     this.#end = high
+    this.#accumulator.takePlaces(this.#name, this.#partition)
     for (let length = 2 * limit; ; length *= 4) {
       const from = Math.max(low, high - length)
       const messages = await readStretch(reading, { topic: this.#name, partition: this.#partition, from, to: high })
@@ -57,17 +58,18 @@ export class TopicJournal<T extends object> implements Journal<T> {
       this.#accumulator.append(this.#name, this.#partition, message, this.#topic.maxMessageBytes !== undefined)
     }
     await this.#accumulator.flushed()
-    const expected = this.#end
-    this.#end = this.#accumulator.endOf(this.#name, this.#partition) ?? expected
-    if (this.#end === expected + entries.length) return 'appended'
-    return (await this.#onlyOurs(expected, entries.length)) ? 'appended' : 'overtaken'
+    for (const { offset, count } of this.#accumulator.takePlaces(this.#name, this.#partition)) {
+      const before = { topic: this.#name, partition: this.#partition, from: this.#end, to: offset }
+      this.#end = offset + count
+      if (before.from < before.to && (await this.#holdsOurKey(before))) return 'overtaken'
+    }
+    return 'appended'
   }
 
   /** Other keys share the partition: only somebody else's message of our key overtakes us. */
-  async #onlyOurs(from: number, count: number): Promise<boolean> {
-    const stretch = { topic: this.#name, partition: this.#partition, from, to: this.#end }
+  async #holdsOurKey(stretch: Stretch): Promise<boolean> {
     const messages = await readStretch(await this.#reading(), stretch)
-    return messages.filter((message) => message.key?.toString() === this.#key).length === count
+    return messages.some((message) => message.key?.toString() === this.#key)
   }
 
   async #read(message: KafkaMessage): Promise<{ record: T; position: string }> {

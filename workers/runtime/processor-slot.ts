@@ -5,9 +5,9 @@
 import type { KafkaMessage } from 'kafkajs'
 import type { Processor } from './definitions.ts'
 import { classify, oneLine } from './errors.ts'
-import { markHeaders, markOf, placeHeaders, placeOf } from './headers.ts'
+import { markHeaders, markOf, placeHeaders } from './headers.ts'
 import { Intake } from './intake.ts'
-import type { Resumption, Slot, SlotControl } from './kafka/group.ts'
+import type { Resumption, Slot, SlotControl } from './kafka/slot.ts'
 import { FrameWriter } from './packing.ts'
 import { emissionPosition } from './position.ts'
 import type { ProcessorShared } from './processor-host.ts'
@@ -21,6 +21,7 @@ let openings = 0
 /** Only an explicit reprocessing raises it. */
 const generation = 0
 const retryMs = 250
+const nothing = Buffer.alloc(0)
 const acknowledgedFirst = guarded('acknowledgement')
 
 export class ProcessorSlot implements Slot {
@@ -40,6 +41,7 @@ export class ProcessorSlot implements Slot {
   #unsaved = 0
   #savedAt = 0
   #due: NodeJS.Timeout | undefined
+  #overdue = false
   #working: Promise<void> | undefined
   #learned = new Set<number>()
   /** Records that the step cannot process; they are in the DLQ. */
@@ -134,6 +136,7 @@ export class ProcessorSlot implements Slot {
     this.#unsaved = 0
     clearTimeout(this.#due)
     this.#due = undefined
+    this.#overdue = false
     return ++this.#epoch
   }
 
@@ -155,6 +158,8 @@ export class ProcessorSlot implements Slot {
     } catch (error) {
       if (epoch !== this.#epoch) return
       if (classify(error) !== 'retryable') return this.#control.fatal(error)
+      // A task that failed had been accepted whole: nothing of this memory may be stored.
+      this.#drop()
       this.#shared.retried(error)
       this.#control.reopen(oneLine(error))
     }
@@ -205,7 +210,8 @@ export class ProcessorSlot implements Slot {
     }
     for (const message of messages) {
       const offset = Number(message.offset)
-      if (!this.#intake.accepts(message) || this.#poison.has(offset)) {
+      const place = this.#intake.accepts(message)
+      if (place === undefined || this.#poison.has(offset)) {
         dropped++
         continue
       }
@@ -214,10 +220,10 @@ export class ProcessorSlot implements Slot {
         packMark(frames, offset, indexOf(mark.origin), mark)
         continue
       }
-      const value = message.value ?? Buffer.alloc(0)
+      const value = message.value ?? nothing
       const id = schemaIdOf(value)
       if (id !== undefined && !this.#learned.has(id)) ids.add(id)
-      packRecord(frames, offset, indexOf(placeOf(message.headers)?.origin ?? ''), message.key ?? Buffer.alloc(0), value)
+      packRecord(frames, offset, indexOf(place.origin), message.key ?? nothing, value)
     }
     return { task: frames.finish(), origins, ids, dropped }
   }
@@ -263,7 +269,8 @@ export class ProcessorSlot implements Slot {
   }
 
   #bury(messages: readonly KafkaMessage[], fault: RunAnswer['faults'][number]): void {
-    const message = messages.find(({ offset }) => Number(offset) === fault.offset)
+    const wanted = String(fault.offset)
+    const message = messages.find(({ offset }) => offset === wanted)
     if (message !== undefined)
       this.#shared.deadLetters.add(this.#control.topic, this.#control.partition, message, fault)
   }
@@ -272,6 +279,7 @@ export class ProcessorSlot implements Slot {
   async #crashed(messages: readonly KafkaMessage[], crash: NonNullable<RunAnswer['crash']>): Promise<void> {
     this.#bury(messages, crash)
     this.#poison.add(crash.offset)
+    this.#drop()
     await this.#shared.accumulator.flushed()
     this.#control.reopen(crash.error)
   }
@@ -280,12 +288,16 @@ export class ProcessorSlot implements Slot {
     if (this.#unsaved === 0) this.#savedAt = Date.now()
     this.#unsaved += records
     this.progress++
-    this.#due ??= setTimeout(() => this.#work(), this.#shared.context.config.checkpointMs)
+    this.#due ??= setTimeout(() => {
+      this.#overdue = true
+      this.#work()
+    }, this.#shared.context.config.checkpointMs)
   }
 
   #isDue(): boolean {
     const { checkpointMs, checkpointRecords } = this.#shared.context.config
-    return this.#unsaved > 0 && (this.#unsaved >= checkpointRecords || Date.now() - this.#savedAt >= checkpointMs)
+    const old = this.#overdue || Date.now() - this.#savedAt >= checkpointMs
+    return this.#unsaved > 0 && (old || this.#unsaved >= checkpointRecords)
   }
 
   async #checkpoint(epoch: number): Promise<void> {
@@ -294,6 +306,7 @@ export class ProcessorSlot implements Slot {
     const started = performance.now()
     clearTimeout(this.#due)
     this.#due = undefined
+    this.#overdue = false
     this.#unsaved = 0
     const [offset, appendTime, positions] = [this.#offset, this.#appendTime, this.#intake.positions.changes()]
     const changes = await this.#shared.threads.changes(this.#thread)
@@ -318,5 +331,6 @@ export class ProcessorSlot implements Slot {
     this.#drop()
     await new Promise((resolve) => setTimeout(resolve, retryMs))
     if (await this.#control.commit(offset ?? 0)) this.#control.reopen('another worker had claimed the slot')
+    else this.#control.letGo()
   }
 }

@@ -50,7 +50,7 @@ export async function startSink(step: Sink, installation: Installation): Promise
     },
     fatal: (error) => installation.fatal(error),
   })
-  const unreport = reportGroup(installation, step.name, group, () => {
+  const unreport = reportGroup(installation, step.name, group, accumulator, () => {
     const held = new Set(group.slots)
     for (const slot of slots) if (!held.has(slot)) slots.delete(slot)
   })

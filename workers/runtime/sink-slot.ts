@@ -7,7 +7,7 @@ import { classify, oneLine, PoisonError } from './errors.ts'
 import { markOf } from './headers.ts'
 import { Intake } from './intake.ts'
 import type { Accumulator } from './kafka/accumulator.ts'
-import type { Resumption, Slot, SlotControl } from './kafka/group.ts'
+import type { Resumption, Slot, SlotControl } from './kafka/slot.ts'
 import type { Registry } from './kafka/registry.ts'
 import type { SinkWriter } from './sink-writer.ts'
 import { traceparentOf } from './trace.ts'
@@ -113,6 +113,7 @@ export class SinkSlot implements Slot {
     } catch (error) {
       if (epoch !== this.#epoch) return
       if (classify(error) !== 'retryable') return this.#control.fatal(error)
+      this.#drop()
       this.#shared.retried(error)
       this.#control.reopen(oneLine(error))
     }
@@ -126,6 +127,7 @@ export class SinkSlot implements Slot {
     const last = messages.at(-1)
     if (last === undefined) return
     await this.#learn(messages)
+    if (epoch !== this.#epoch) return
     const { records, sources, bytes, dropped } = this.#decode(messages)
     await accumulator.flushed()
     if (epoch !== this.#epoch) return
@@ -208,5 +210,6 @@ export class SinkSlot implements Slot {
     this.#drop()
     await new Promise((resolve) => setTimeout(resolve, retryMs))
     if (await this.#control.commit(offset)) this.#control.reopen('another worker has written')
+    else this.#control.letGo()
   }
 }

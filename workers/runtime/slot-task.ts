@@ -187,18 +187,21 @@ export function* readOutputs(packed: ArrayBuffer): Generator<Output> {
 
 function writeMark(frames: FrameWriter, mark: Mark): void {
   frames.number(mark.time)
+  frames.number(mark.chainId ?? none)
   frames.number(mark.block ?? none)
   frames.number(mark.finalized ?? none)
   frames.number(mark.removed ? 1 : 0)
 }
 
 function readMark(frames: FrameReader, origin: string): Mark {
-  const [time, block, finalized, removed] = [frames.number(), frames.number(), frames.number(), frames.number()]
+  const [time, chainId, block, finalized, removed] = Array.from({ length: 5 }, () => frames.number())
+  const known = (number = none): number | null => (number === none ? null : number)
   return {
     origin,
-    time,
-    block: block === none ? null : block,
-    finalized: finalized === none ? null : finalized,
+    time: time ?? none,
+    chainId: known(chainId),
+    block: known(block),
+    finalized: known(finalized),
     removed: removed === 1,
   }
 }

@@ -47,7 +47,13 @@ export interface RunningStep {
 }
 
 /** Registers the health of a step's group and reports its lag each second. @returns ends both */
-export function reportGroup(installation: Installation, step: string, group: Group, more: () => void): () => void {
+export function reportGroup(
+  installation: Installation,
+  step: string,
+  group: Group,
+  accumulator: Pick<Accumulator, 'retrying'>,
+  more: () => void,
+): () => void {
   const { metrics, config, log } = installation.context
   let reported = new Map<string, { step: string; topic: string; partition: number }>()
   let onlyDrops = false
@@ -85,7 +91,8 @@ export function reportGroup(installation: Installation, step: string, group: Gro
   }, reportMs)
   const forget = installation.health.register(step, () => {
     const stalled = group.stalledMs()
-    const live = stalled < 4 * config.stallMs
+    // Who waits for the brokers works as it should; a restart would not bring them back.
+    const live = stalled < 4 * config.stallMs || accumulator.retrying
     const detail = live ? 'has not joined its group yet' : `nothing was worked off for ${Math.round(stalled / 1_000)} s`
     return { ready: group.joined && live, live, detail }
   })

@@ -72,6 +72,8 @@ function brokerProperties(
     'replica.fetch.max.bytes': maxMessageBytes,
     'replica.fetch.response.max.bytes': maxMessageBytes,
     'group.initial.rebalance.delay.ms': 0,
+    // So that tests of what happens after a time-out need not wait for long.
+    'group.min.session.timeout.ms': 1000,
     'broker.session.timeout.ms': 3000,
     'broker.heartbeat.interval.ms': 500,
     'default.replication.factor': 1,

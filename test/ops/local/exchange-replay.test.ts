@@ -100,15 +100,14 @@ describe.skipIf(!existsSync(CAPTURE))('a replay of the recorded BTCUSDT capture 
 })
 
 describe('a replay', () => {
-  it('keeps the recorded pace, times its speed', async () => {
-    const file = await recording([0, 400, 800, 1_200].map((ms, index) => trade(index + 1, 1_723_161_253_000 + ms)))
+  it('keeps the recorded pace', async () => {
+    const hour = 3_600_000
+    const file = await recording([0, 1, hour].map((ms, index) => trade(index + 1, 1_723_161_253_000 + ms)))
     replay = await startReplay({ file, speed: 4, settleMs: 0 })
     const client = await connect('btcusdt@trade')
-    await eventually(() => client.frames.length === 1, 'the first frame alone')
-    expect((await getObject(`${replay.restUrl}/api/v3/time`))['serverTime']).toBe(1_723_161_253_000)
-    expect(replay.position()).toBe(1)
-    await replay.ended
-    expect(client.tradeIds('BTCUSDT')).toEqual([1, 2, 3, 4])
+    await eventually(() => client.frames.length === 2, 'the frames before the long pause')
+    expect((await getObject(`${replay.restUrl}/api/v3/time`))['serverTime']).toBe(1_723_161_253_001)
+    expect(replay.position()).toBe(2)
   })
 
   it('waits while nobody listens', async () => {

@@ -92,15 +92,15 @@ class ChainFeed {
 
   /** Stores, throws the memory away and reads it again. */
   restart(): void {
-    for (const [field, text] of this.#engine.changes()) {
-      if (text === null) this.#stored.delete(field)
-      else this.#stored.set(field, text)
-    }
+    this.checkpoint()
     this.#engine = this.#open()
   }
 
   checkpoint(): void {
-    for (const [field, text] of this.#engine.changes()) if (text !== null) this.#stored.set(field, text)
+    for (const [field, text] of this.#engine.changes()) {
+      if (text === null) this.#stored.delete(field)
+      else this.#stored.set(field, text)
+    }
   }
 
   standing(): string[] {
@@ -143,7 +143,7 @@ class ChainFeed {
   }
 
   #mark(mark: Omit<Mark, 'origin'>): void {
-    this.#engine.mark({ ...mark, origin })
+    this.#engine.mark({ ...mark, origin, chainId: 1 })
   }
 
   #open(): Engine {

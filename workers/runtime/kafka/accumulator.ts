@@ -3,13 +3,13 @@
  * retry never overtakes. A send that failed is sent again as it was; the position rule drops what arrived twice.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { CompressionTypes, type Producer } from 'kafkajs'
+import { CompressionTypes, type Message, type Producer, type RecordMetadata } from 'kafkajs'
 import type { Config } from '../config.ts'
-import { classify, oneLine } from '../errors.ts'
+import { classify, oneLine, RetryableError } from '../errors.ts'
 import type { Headers } from '../headers.ts'
 
-/** More messages per partition in one send make kafkajs slow: it copies its list with each (groupMessagesPerPartition). */
-const messagesPerPartition = 500
+/** What a send brings a partition at most, so that requests stay small. */
+const messagesPerPartition = 2_000
 /** Below the usual `max.message.bytes` of 1 MiB, which bounds what one send brings a partition. */
 const bytesPerPartition = 768 * 1024
 const overheadPerMessage = 120
@@ -49,15 +49,19 @@ interface Waiter {
 
 export class Accumulator {
   readonly #options: AccumulatorOptions
-  readonly #queues = new Map<string, Queue>()
+  readonly #queues: Queue[] = []
+  /** By topic and partition: a look-up for each message must not build a name. */
+  readonly #queuesOf = new Map<string, Queue[]>()
   readonly #waiters: Waiter[] = []
   readonly #ending = new AbortController()
+  /** Whether the newest send has failed and is tried again. */
+  retrying = false
   #appended = 0
   #bytes = 0
   #sending = false
   #timer: NodeJS.Timeout | undefined
-  /** Highest offset + 1 that an acknowledgement named, per topic and partition; for journals. */
-  readonly #ends = new Map<string, number>()
+  /** Where messages of watched partitions came to stand; for journals. */
+  readonly #places = new Map<string, { readonly offset: number; readonly count: number }[]>()
 
   constructor(options: AccumulatorOptions) {
     this.#options = options
@@ -73,12 +77,7 @@ export class Accumulator {
    * @param compressed whether the topic's messages are large and travel compressed
    */
   append(topic: string, partition: number, message: OutgoingMessage, compressed = false): void {
-    const name = `${topic}:${partition}`
-    let queue = this.#queues.get(name)
-    if (queue === undefined) {
-      queue = { topic, partition, compressed, messages: [], numbers: [] }
-      this.#queues.set(name, queue)
-    }
+    const queue = this.#queuesOf.get(topic)?.[partition] ?? this.#open(topic, partition, compressed)
     queue.messages.push(message)
     queue.numbers.push(++this.#appended)
     this.#bytes += sizeOf(message)
@@ -103,9 +102,23 @@ export class Accumulator {
     this.#ending.abort()
   }
 
-  /** Offset behind the newest acknowledged message of a partition, where a send has told it. */
-  endOf(topic: string, partition: number): number | undefined {
-    return this.#ends.get(`${topic}:${partition}`)
+  /**
+   * Where the messages of a partition came to stand since the last call, in order; the first call begins to watch.
+   * @param topic as the servers call it
+   */
+  takePlaces(topic: string, partition: number): readonly { readonly offset: number; readonly count: number }[] {
+    const places = this.#places.get(`${topic}:${partition}`) ?? []
+    this.#places.set(`${topic}:${partition}`, [])
+    return places
+  }
+
+  #open(topic: string, partition: number, compressed: boolean): Queue {
+    const queue: Queue = { topic, partition, compressed, messages: [], numbers: [] }
+    const queues = this.#queuesOf.get(topic) ?? []
+    queues[partition] = queue
+    this.#queuesOf.set(topic, queues)
+    this.#queues.push(queue)
+    return queue
   }
 
   #schedule(delayMs: number): void {
@@ -122,8 +135,10 @@ export class Accumulator {
     // One turn, so that all that the present task appends goes into the same send.
     await Promise.resolve()
     while (this.#bytes > 0 && !this.#ending.signal.aborted) {
-      const batch = [...this.#queues.values()].filter((queue) => queue.messages.length > 0).map(takeFirst)
+      const batch = this.#queues.filter((queue) => queue.messages.length > 0).map(takeFirst)
       await this.#deliver(batch)
+      // What was not acknowledged must not look as if it were.
+      if (this.#ending.signal.aborted) break
       for (const { queue, messages, bytes } of batch) {
         queue.messages.splice(0, messages.length)
         queue.numbers.splice(0, messages.length)
@@ -143,7 +158,8 @@ export class Accumulator {
       backoff = Math.min(backoff * 2, longestBackoffMs)
     ) {
       try {
-        await Promise.all([
+        // Both end before either is tried again, or a late one would overtake.
+        const sends = await Promise.allSettled([
           this.#sendAll(
             batch.filter(({ queue }) => !queue.compressed),
             CompressionTypes.None,
@@ -153,8 +169,11 @@ export class Accumulator {
             CompressionTypes.GZIP,
           ),
         ])
+        for (const send of sends) if (send.status === 'rejected') throw send.reason
+        this.retrying = false
         return
       } catch (error) {
+        this.retrying = true
         if (classify(error) !== 'retryable') this.#options.onFatal(error)
         else this.#options.onRetry(oneLine(error))
         await sleep(backoff, undefined, { signal: this.#ending.signal }).catch(() => {})
@@ -164,40 +183,58 @@ export class Accumulator {
 
   async #sendAll(batch: readonly Taken[], compression: CompressionTypes): Promise<void> {
     if (batch.length === 0) return
-    const byTopic = new Map<
-      string,
-      { key: Buffer | string; value: Buffer | null; headers: Headers; partition: number }[]
-    >()
-    for (const { queue, messages } of batch) {
-      const list = byTopic.get(queue.topic) ?? []
-      for (const { key, value, headers } of messages) list.push({ key, value, headers, partition: queue.partition })
-      byTopic.set(queue.topic, list)
-    }
-    const topicMessages = [...byTopic].map(([topic, messages]) => ({ topic, messages }))
+    const topics = new Set(batch.map(({ queue }) => queue.topic))
+    const topicMessages = [...topics].map((topic) => ({
+      topic,
+      messages: grouped(batch.filter(({ queue }) => queue.topic === topic)),
+    }))
     const answers = await this.#options.producer.sendBatch({ topicMessages, acks: -1, compression })
+    assertAnswered(batch, answers)
     for (const { topicName, partition, baseOffset } of answers) {
+      const places = this.#places.get(`${topicName}:${partition}`)
       const taken = batch.find(({ queue }) => queue.topic === topicName && queue.partition === partition)
-      if (taken !== undefined && baseOffset !== undefined)
-        this.#ends.set(`${topicName}:${partition}`, Number(baseOffset) + taken.messages.length)
+      if (places !== undefined && taken !== undefined && baseOffset !== undefined)
+        places.push({ offset: Number(baseOffset), count: taken.messages.length })
     }
   }
 
   #release(): void {
     const oldest = this.#oldest()
-    for (let at = this.#waiters.length - 1; at >= 0; at--) {
-      const waiter = this.#waiters[at]
-      if (waiter === undefined || waiter.upTo >= oldest) continue
-      this.#waiters.splice(at, 1)
-      waiter.resolve()
-    }
+    const done = this.#waiters.filter(({ upTo }) => upTo < oldest)
+    if (done.length === 0) return
+    const open = this.#waiters.filter(({ upTo }) => upTo >= oldest)
+    this.#waiters.splice(0, this.#waiters.length, ...open)
+    for (const { resolve } of done) resolve()
   }
 
   /** Number of the oldest message without an acknowledgement. */
   #oldest(): number {
     let oldest = this.#appended + 1
-    for (const { numbers } of this.#queues.values()) oldest = Math.min(oldest, numbers[0] ?? oldest)
+    for (const { numbers } of this.#queues) oldest = Math.min(oldest, numbers[0] ?? oldest)
     return oldest
   }
+}
+
+/**
+ * kafkajs takes a send for done when the leader of a partition moves, in the midst of it, to a broker that has answered for
+ * others already: that partition's messages were never sent (src/producer/sendMessages.js).
+ */
+function assertAnswered(batch: readonly Taken[], answers: readonly RecordMetadata[]): void {
+  const answered = new Set(answers.map(({ topicName, partition }) => `${topicName}:${partition}`))
+  const missing = batch.find(({ queue }) => !answered.has(`${queue.topic}:${queue.partition}`))
+  if (missing === undefined) return
+  const { topic, partition } = missing.queue
+  throw new RetryableError('unavailable', `the brokers did not answer for ${topic}:${partition}`)
+}
+
+/**
+ * The messages of a topic, which are grouped by partition already. kafkajs groups by reducing the list, and copies a group
+ * for each message that it adds (src/producer/groupMessagesPerPartition.js).
+ */
+function grouped(batch: readonly Taken[]): Message[] {
+  const byPartition = Object.fromEntries(batch.map(({ queue, messages }) => [queue.partition, messages]))
+  const all: Message[] = batch.flatMap(({ messages }) => messages)
+  return Object.defineProperty(all, 'reduce', { value: () => byPartition })
 }
 
 interface Taken {

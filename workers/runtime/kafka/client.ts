@@ -5,6 +5,7 @@ import { Kafka, Partitioners, logLevel, type KafkaConfig, type LogEntry, type SA
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import type { Topic } from '../definitions.ts'
+import { mendRecords } from './record-format.ts'
 
 /** How often a connection that is throttled looks whether it may go on; without a bound kafkajs looks each millisecond for ever. */
 const throttleCheckMs = 50
@@ -35,6 +36,7 @@ function boundTimers(): void {
   })
 }
 boundTimers()
+mendRecords()
 
 /** @returns a client; connections are made when a producer, consumer or admin is. */
 export function createKafka(config: Config, log: Logger): Kafka {

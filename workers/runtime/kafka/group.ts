@@ -6,53 +6,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Consumer, Kafka, KafkaMessage } from 'kafkajs'
 import type { Context, Topic } from '../definitions.ts'
-import { FatalError, classify, oneLine } from '../errors.ts'
+import { FatalError, RetryableError, classify, oneLine } from '../errors.ts'
 import type { Names } from './client.ts'
-import type { LogEnds } from './log-ends.ts'
-
-/** Where a slot goes on. */
-export interface Resumption {
-  /** Next offset to read; undefined: the log's beginning. */
-  readonly offset: number | undefined
-  /** When the newest message before it was appended, in milliseconds; tells a topic that was created anew. */
-  readonly appendTime: number | undefined
-}
-
-/** What a step does with one assigned partition. */
-export interface Slot {
-  /** Takes ownership and reads where to go on; called again after `reopen`. */
-  open(): Promise<Resumption>
-  /** The log from here on will be taken. */
-  opened(offset: number): void
-  /** Queues messages; must return at once. */
-  take(messages: readonly KafkaMessage[], highWatermark: number): void
-  /** The assignment is gone: let go of everything. */
-  close(): void
-  /** Messages queued. */
-  readonly queued: number
-  /** Bytes queued, for back-pressure. */
-  readonly queuedBytes: number
-  /** For how long nothing but messages seen before came, in milliseconds. */
-  readonly droppingMs: number
-  /** Whether messages are queued or worked on. */
-  readonly busy: boolean
-  /** Grows with everything that is done; for the watchdog. */
-  readonly progress: number
-}
-
-/** What a slot may ask of its group. */
-export interface SlotControl {
-  readonly topic: Topic
-  readonly partition: number
-  /** Drops what is queued, opens the slot again and reads from where the store stands. */
-  reopen(reason: string): void
-  /** Commits for lag monitors; never fails. @returns whether the broker took it and we still hold the partition. */
-  commit(offset: number): Promise<boolean>
-  /** Something was worked off: reads on where the queue had been full. */
-  relieved(): void
-  /** Ends the process. */
-  fatal(error: unknown): void
-}
+import { startOf, type LogEnds } from './log-ends.ts'
+import type { Slot, SlotControl } from './slot.ts'
 
 export interface GroupOptions {
   readonly context: Context
@@ -78,12 +35,18 @@ interface Held {
   progressAt: number
   progress: number
   attempt: number
+  /** Openings since something was last worked off. */
+  failures: number
+  /** When the slot let go, in milliseconds. */
+  abandonedAt: number | undefined
+  probedAt: number
 }
 
 const fetchWaitMs = 250
 const firstBackoffMs = 100
 const longestBackoffMs = 5_000
 const watchMs = 1_000
+const leaveMs = 3_000
 
 export class Group {
   readonly #options: GroupOptions
@@ -93,6 +56,9 @@ export class Group {
   #watchdog: NodeJS.Timeout | undefined
   #stopped = false
   #restarting = false
+  #memberId: string | undefined
+  /** Resolves when the present consumer has begun to fetch. */
+  #fetching: Promise<void> = Promise.resolve()
   joined = false
 
   constructor(options: GroupOptions) {
@@ -115,7 +81,13 @@ export class Group {
   /** Leaves the group. */
   async stop(): Promise<void> {
     await this.pauseAll()
-    await this.#consumer?.disconnect().catch(() => {})
+    // kafkajs leaves its group only once it has begun to fetch, and waits for a join that is under way. Everything is stored
+    // by now: where it takes too long the group will notice by itself.
+    const leave = async (): Promise<void> => {
+      await this.#fetching
+      await this.#consumer?.disconnect().catch(() => {})
+    }
+    await Promise.race([leave(), sleep(leaveMs)])
     for (const held of this.#held.values()) held.slot.close()
     this.#held.clear()
   }
@@ -157,23 +129,35 @@ export class Group {
     })
     this.#consumer = consumer
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
-      if (this.#consumer === consumer) this.#assigned(payload.memberAssignment)
+      if (this.#consumer === consumer) this.#assigned(payload.memberId, payload.memberAssignment)
     })
+    this.#fetching = new Promise((resolve) => consumer.on(consumer.events.FETCH_START, () => resolve()))
+    let crash: unknown
     consumer.on(consumer.events.CRASH, ({ payload }) => {
+      crash = payload.error
       if (this.#consumer === consumer) this.#restart('crash', payload.error)
     })
     await consumer.connect()
     await consumer.subscribe({ topics: [...this.#logical.keys()], fromBeginning: true })
     await consumer.run({
       autoCommit: false,
-      eachBatch: async ({ batch }) =>
-        this.#take(batch.topic, batch.partition, batch.messages, Number(batch.highWatermark)),
+      eachBatch: async ({ batch, isStale }) => {
+        // What was fetched before a seek would hide what the seek goes back to.
+        if (this.#consumer !== consumer || isStale()) return
+        this.#take(batch.topic, batch.partition, batch.messages, Number(batch.highWatermark))
+      },
     })
+    // kafkajs reports a failed join as a crash and returns: a crash while restarting is this restart's failure.
+    if (crash !== undefined && this.#restarting)
+      throw new RetryableError('unavailable', 'Joining the group', { cause: crash })
   }
 
   /** Runs inside kafkajs's join, before it fetches. */
-  #assigned(assignment: Record<string, number[]>): void {
+  #assigned(memberId: string, assignment: Record<string, number[]>): void {
     this.joined = true
+    // Under a new name we had been given up: others may have owned, and moved, what we hold.
+    const lapsed = this.#memberId !== undefined && this.#memberId !== memberId
+    this.#memberId = memberId
     const now = new Map<string, [Topic, number]>()
     for (const [name, partitions] of Object.entries(assignment)) {
       const topic = this.#logical.get(name)
@@ -188,6 +172,7 @@ export class Group {
     for (const [name, [topic, partition]] of now) {
       const held = this.#held.get(name)
       if (held === undefined) this.#open(this.#hold(name, topic, partition))
+      else if (lapsed || held.abandonedAt !== undefined) this.#open(held)
       else {
         if (held.state !== 'reading') this.#pause(held)
         if (held.state !== 'opening') this.#seek(held, held.next)
@@ -202,14 +187,18 @@ export class Group {
       reopen: (reason) => {
         if (this.#held.get(name) !== held) return
         this.#options.context.log.warn({ topic: topic.name, partition, reason }, 'slot is read again from its store')
+        held.failures++
         this.#open(held)
+      },
+      letGo: () => {
+        held.abandonedAt = Date.now()
       },
       commit: (offset) => this.#commit(name, held, offset),
       relieved: () => this.#relieve(held),
       fatal: (error) => this.#options.fatal(error),
     }
     const slot = this.#options.createSlot(control)
-    const held: Held = { topic, partition, slot, state: 'opening', next: 0, highWatermark: 0, newest: Date.now(), progressAt: Date.now(), progress: 0, attempt: 0 } // prettier-ignore
+    const held: Held = { topic, partition, slot, state: 'opening', next: 0, highWatermark: 0, newest: Date.now(), progressAt: Date.now(), progress: 0, attempt: 0, failures: 0, abandonedAt: undefined, probedAt: Date.now() } // prettier-ignore
     this.#held.set(name, held)
     return held
   }
@@ -217,9 +206,13 @@ export class Group {
   /** Pauses the partition, reads the store, seeks, resumes; again until it works or the assignment is gone. */
   #open(held: Held): void {
     held.state = 'opening'
+    held.abandonedAt = undefined
     const attempt = ++held.attempt
+    const { ends, step, names } = this.#options
     this.#pause(held)
     void (async () => {
+      // A failure that opening does not share would come again at once.
+      if (held.failures > 1) await sleep(Math.min(firstBackoffMs * 2 ** held.failures, longestBackoffMs))
       for (
         let backoff = firstBackoffMs;
         this.#holds(held, attempt);
@@ -227,7 +220,7 @@ export class Group {
       ) {
         try {
           const resumption = await held.slot.open()
-          const offset = await this.#checked(held, resumption)
+          const offset = await startOf(ends, step, names.topic(held.topic), held.partition, resumption)
           if (!this.#holds(held, attempt)) return
           held.slot.opened(offset)
           held.state = 'reading'
@@ -250,26 +243,6 @@ export class Group {
 
   #holds(held: Held, attempt: number): boolean {
     return !this.#stopped && held.attempt === attempt && this.#held.get(`${held.topic.name}:${held.partition}`) === held
-  }
-
-  /** @throws FatalError where the stored offset is not one of this log: kafkajs would silently jump. */
-  async #checked({ topic, partition }: Held, { offset, appendTime }: Resumption): Promise<number> {
-    const { ends, names, step } = this.#options
-    const name = names.topic(topic)
-    const { low, high } = await ends.of(name, partition)
-    if (offset === undefined) return low
-    const hint = `look with \`offsets show ${step}\` and \`state show ${step}\`, and choose with \`offsets reset\` or \`state reset\``
-    if (offset < low || offset > high) {
-      const message = `${step} stands at offset ${offset} of ${name}:${partition}, whose log holds ${low} to ${high}`
-      throw new FatalError('offset', message, { hint })
-    }
-    if (appendTime === undefined) return offset
-    const later = await ends.since(name, partition, appendTime + 1)
-    if (later < offset) {
-      const message = `${name} is not the topic that ${step} has read: offset ${later} of partition ${partition} was appended after what it read at ${offset - 1}`
-      throw new FatalError('topic', message, { hint })
-    }
-    return offset
   }
 
   #take(name: string, partition: number, messages: readonly KafkaMessage[], highWatermark: number): void {
@@ -302,9 +275,11 @@ export class Group {
 
   async #commit(name: string, held: Held, offset: number): Promise<boolean> {
     if (this.#held.get(name) !== held) return false
+    const consumer = this.#consumer
+    if (consumer === undefined) return false
     try {
       const topic = this.#options.names.topic(held.topic)
-      await this.#consumer?.commitOffsets([{ topic, partition: held.partition, offset: String(offset) }])
+      await consumer.commitOffsets([{ topic, partition: held.partition, offset: String(offset) }])
       return this.#held.get(name) === held
     } catch (error) {
       this.#options.context.log.debug({ error: oneLine(error) }, 'offset commit failed')
@@ -320,10 +295,31 @@ export class Group {
       if (held.slot.progress !== held.progress) {
         held.progress = held.slot.progress
         held.progressAt = now
+        held.failures = 0
       }
-      if (now - held.progressAt < stallMs || held.state !== 'reading' || held.slot.busy) continue
-      if (held.highWatermark > held.next)
+      if (held.abandonedAt !== undefined && now - held.abandonedAt > stallMs) this.#open(held)
+      const idleMs = now - held.progressAt
+      if (held.state !== 'reading' || held.slot.busy || idleMs < stallMs / 3) continue
+      if (now - held.probedAt > stallMs / 3) void this.#probe(held)
+      if (idleMs > stallMs && held.highWatermark > held.next)
         return this.#restart('stall', `no fetch of ${held.topic.name}:${held.partition}`)
+    }
+  }
+
+  /** Asks where the log ends, since an empty fetch does not tell, and whether we still stand within it. */
+  async #probe(held: Held): Promise<void> {
+    const { ends, names, step, fatal } = this.#options
+    const { next, attempt } = held
+    held.probedAt = Date.now()
+    try {
+      const { low, high } = await ends.of(names.topic(held.topic), held.partition)
+      if (!this.#holds(held, attempt) || held.state !== 'reading') return
+      held.highWatermark = Math.max(held.highWatermark, high)
+      if (next <= high && held.next >= low) return
+      const message = `${step} stands at offset ${held.next} of ${held.topic.name}:${held.partition}, whose log holds ${low} to ${high}`
+      fatal(new FatalError('offset', message, { hint: 'the log was cut or the topic made anew while it was read' }))
+    } catch (error) {
+      this.#options.context.log.debug({ error: oneLine(error) }, 'asking for the end of a log')
     }
   }
 
@@ -343,7 +339,7 @@ export class Group {
           break
         } catch (error) {
           if (classify(error) === 'fatal') return this.#options.fatal(error)
-          await this.#consumer?.disconnect().catch(() => {})
+          await Promise.race([this.#consumer?.disconnect().catch(() => {}), sleep(longestBackoffMs)])
           await sleep(backoff)
         }
       }

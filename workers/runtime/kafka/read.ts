@@ -1,6 +1,7 @@
 /** Reads a stretch of a partition once, outside any step's group: for journals, `tail`, dead letters and replays. */
 import { randomUUID } from 'node:crypto'
 import type { Admin, Kafka, KafkaMessage } from 'kafkajs'
+import { RetryableError } from '../errors.ts'
 import type { Names } from './client.ts'
 
 export interface Stretch {
@@ -73,7 +74,7 @@ export async function followTopic(
         const due = [...open.values()].find(({ to }) => to !== Infinity)
         if (due === undefined) return
         const what = `reading ${topic}:${due.partition} from ${due.from} brought nothing for ${patienceMs} ms`
-        timer = setTimeout(() => reject(new Error(what)), patienceMs)
+        timer = setTimeout(() => reject(new RetryableError('timeout', what)), patienceMs)
       }
       wait()
       signal?.addEventListener('abort', () => resolve(), { once: true })
@@ -92,6 +93,8 @@ export async function followTopic(
           if (signal?.aborted) return
           if (offset >= stretch.from && offset < stretch.to) await each(message, partition)
         }
+        // A rejoin goes on from here.
+        open.set(partition, { ...stretch, from: Math.max(stretch.from, last + 1) })
         if (last + 1 < stretch.to) return
         open.delete(partition)
         if (open.size === 0) resolve()

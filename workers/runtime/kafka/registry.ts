@@ -77,7 +77,11 @@ export class Registry {
     if (known === undefined) {
       known = this.#fetch(id)
       this.#schemas.set(id, known)
-      known.catch(() => this.#schemas.delete(id))
+      // A registry's replica may learn of a schema later than its writer.
+      known.then(
+        (schema) => schema === undefined && this.#schemas.delete(id),
+        () => this.#schemas.delete(id),
+      )
     }
     return known
   }

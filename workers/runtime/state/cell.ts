@@ -13,6 +13,7 @@ export interface Cell {
 export interface Sourced {
   readonly id: string
   readonly ts: Micros
+  readonly chainId?: number | null
   readonly block?: number | null
   readonly finalized?: number | null
   readonly removed?: boolean
@@ -22,7 +23,8 @@ export interface Sourced {
 export interface Input {
   readonly topic: string
   readonly key: string
-  readonly origin: string
+  /** Name of the clock that says when it is final; undefined: the key's own. */
+  readonly clock: string | undefined
   readonly record: Sourced
   /** Wake-ups up to here came before this record. */
   readonly horizon: Micros
@@ -69,9 +71,10 @@ export class StepCaller {
   /** @returns whether the step called the record late. */
   process(cell: Cell, input: Input, collect: Collect): boolean {
     const { ts } = input.record
-    this.#expire(cell, ts)
+    const time = Math.max(ts, input.horizon)
+    this.#expire(cell, time)
     if (ts > cell.newest) cell.newest = ts
-    const place = this.#enter(cell, input.topic, input.key, Math.max(ts, input.horizon))
+    const place = this.#enter(cell, input.topic, input.key, time)
     this.#processor.process(input.record, cell.state, collect, place)
     return place.wasLate
   }
@@ -97,9 +100,9 @@ export class StepCaller {
     return expiresAfter !== undefined && cell.newest >= 0 && time > cell.newest + expiresAfter
   }
 
-  /** The rule of expiry depends on event times alone, not on when storage is tidied. */
-  #expire(cell: Cell, ts: Micros): void {
-    if (!this.expired(cell, ts)) return
+  /** The rule of expiry depends on stream time alone, not on when storage is tidied. */
+  #expire(cell: Cell, time: Micros): void {
+    if (!this.expired(cell, time)) return
     cell.state = this.#processor.state.empty()
     cell.wake = null
   }

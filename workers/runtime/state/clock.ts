@@ -5,30 +5,39 @@ export interface StoredClock {
   readonly horizon: Micros
   readonly finalized: number | null
   readonly finalizedHorizon: Micros
+  /** Finality that was passed on. */
+  readonly told: number
   /** Number and time of each block since the finalized one. */
   readonly blocks: readonly (readonly [block: number, time: Micros])[]
 }
 
+/** Blocks by which finality must have moved to be passed on to the readers of what a step writes. */
+const tellEvery = 32
+
 export class Clock {
+  readonly name: string
   /** Every wake-up up to here has run. */
   horizon: Micros
   finalized: number | null
   /** Time of the newest final block; wake-ups up to here are final. */
   finalizedHorizon: Micros
   changed = false
+  #told: number
   readonly #blocks: [block: number, time: Micros][]
   readonly #heap: Wish[] = []
 
-  constructor(stored?: StoredClock) {
+  constructor(name: string, stored?: StoredClock) {
+    this.name = name
     this.horizon = stored?.horizon ?? -1
     this.finalized = stored?.finalized ?? null
     this.finalizedHorizon = stored?.finalizedHorizon ?? -1
+    this.#told = stored?.told ?? -tellEvery
     this.#blocks = (stored?.blocks ?? []).map(([block, time]) => [block, time])
   }
 
   store(): StoredClock {
     const { horizon, finalized, finalizedHorizon } = this
-    return { horizon, finalized, finalizedHorizon, blocks: this.#blocks }
+    return { horizon, finalized, finalizedHorizon, told: this.#told, blocks: this.#blocks }
   }
 
   /** Whether the origin's records come from a chain whose newest blocks may still be removed. */
@@ -48,10 +57,12 @@ export class Clock {
     return this.#blocks.find(([, blockTime]) => blockTime >= time)?.[0] ?? null
   }
 
-  /** A block was added whose every record has gone by. */
-  add(block: number, time: Micros): void {
-    this.#blocks.push([block, time])
+  /** A block has begun to come in, or has gone by. */
+  begin(block: number, time: Micros): void {
+    if (block <= (this.#blocks.at(-1)?.[0] ?? -1)) return
     this.changed = true
+    if (block > (this.finalized ?? -1)) this.#blocks.push([block, time])
+    else if (time > this.finalizedHorizon) this.finalizedHorizon = time
   }
 
   /** The newest blocks down to `block` (which stays) were removed: time goes back. */
@@ -70,6 +81,14 @@ export class Clock {
       this.finalizedHorizon = this.#blocks[0][1]
       this.#blocks.shift()
     }
+  }
+
+  /** @returns whether finality has moved so far that the readers of what a step writes should hear of it; asked once. */
+  tells(): boolean {
+    if (this.finalized === null || this.finalized < this.#told + tellEvery) return false
+    this.#told = this.finalized
+    this.changed = true
+    return true
   }
 
   /** Remembers that a key wants to be woken; a wish that was replaced is passed over when it comes up. */

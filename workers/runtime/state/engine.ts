@@ -13,7 +13,8 @@ import { Pending, type Publish, type StoredPending } from './pending.ts'
 export interface Mark {
   readonly origin: string
   readonly time: Micros
-  /** For chains: the block whose records have all gone by, and the newest final one. */
+  /** For chains: which, the block whose records have all gone by, and the newest final one. */
+  readonly chainId?: number | null
   readonly block: number | null
   readonly finalized: number | null
   /** True: blocks above `block` were removed, time goes back. */
@@ -32,21 +33,28 @@ export interface Outlet {
 
 interface Entry {
   cell: Cell
-  origin: string
+  /** The clock of the record that came last. */
+  clock: Clock
   pending: Pending | undefined
 }
 
-interface StoredEntry {
+/** A key; its pending inputs stand in fields of their own, so that a checkpoint writes only those that are new. */
+export interface StoredEntry {
   readonly v: number
+  /** Name of the clock. */
   readonly o: string
-  readonly c?: Cell
+  /** At the finalized height where something is pending. */
+  readonly c: Cell
   readonly p?: StoredPending
 }
 
 const keyField = 'k:'
 const clockField = 'c:'
+const inputField = 'i:'
 /** Keys looked at for expiry with every checkpoint. */
 const sweep = 1000
+/** A dead letter that is sent again has an origin of its own, which says nothing of time or finality. */
+const redriven = 'dlq:'
 
 export class Engine {
   readonly #processor: Processor
@@ -55,6 +63,7 @@ export class Engine {
   readonly #entries = new Map<string, Entry>()
   readonly #clocks = new Map<string, Clock>()
   readonly #dirty = new Set<string>()
+  /** Fields to delete with the next checkpoint, unless it writes them anew. */
   readonly #deleted = new Set<string>()
   readonly #withPending = new Set<string>()
   #sweeper: Iterator<[string, Entry]> | undefined
@@ -73,83 +82,92 @@ export class Engine {
     this.#caller = new StepCaller(processor, settings)
     this.#outlet = outlet
     const entries: [string, string][] = []
+    const inputs = new Map<string, [number, Input][]>()
     for (const [field, text] of stored) {
       if (field.startsWith(clockField)) {
         const clock: StoredClock = JSON.parse(text)
-        this.#clocks.set(field.slice(clockField.length), new Clock(clock))
+        const name = field.slice(clockField.length)
+        this.#clocks.set(name, new Clock(name, clock))
       } else if (field.startsWith(keyField)) entries.push([field.slice(keyField.length), text])
+      else if (field.startsWith(inputField)) {
+        const { key, serial } = inputOf(field)
+        const input: Input = JSON.parse(text)
+        inputs.set(key, [...(inputs.get(key) ?? []), [serial, input]])
+      }
     }
-    for (const [key, text] of entries) this.#restore(key, text)
+    for (const [key, text] of entries) this.#restore(key, text, inputs.get(key) ?? [])
   }
 
   /** @returns whether the step called the record late. @throws whatever the step throws: the slot must be opened anew. */
   record(topic: string, key: string, origin: string, record: Sourced): boolean {
-    const clock = this.#clockOf(origin)
-    const finalized = record.finalized ?? null
+    const known = this.#entries.get(key)
+    const again = origin.startsWith(redriven)
+    const clock = again && known !== undefined ? known.clock : this.#clockOf(nameOf(origin, record.chainId))
+    const { block = null, finalized = null } = record
     if (finalized !== null) clock.finalize(finalized)
     if (record.removed === true) {
       this.#remove(key, record.id, clock)
       return false
     }
+    if (block !== null) clock.begin(block, record.ts)
     this.#advance(clock, record.ts - 1)
-    const entry = this.#entryOf(key, origin)
+    if (known !== undefined) this.#settle(known, key)
+    const entry = this.#entryOf(key, clock)
     this.#dirty.add(key)
-    const input: Input = { topic, key, origin, record, horizon: clock.horizon }
-    const block = record.block ?? null
-    if (entry.pending === undefined && block !== null && (finalized === null || block > finalized)) {
-      entry.pending = new Pending(this.#caller, structuredClone(entry.cell))
-      this.#withPending.add(key)
-    }
+    const input: Input = { topic, key, clock: again ? undefined : clock.name, record, horizon: clock.horizon }
+    if (entry.pending === undefined && block !== null && block > (clock.finalized ?? -1)) this.#hold(entry, key)
     const late = entry.pending?.add(entry.cell, input, clock, this.#publishPlain) ?? this.#direct(entry, input, clock)
-    this.#wish(entry, key, clock)
+    this.#wish(entry, key)
     return late
   }
 
   /** Time has passed, or gone back where blocks were removed. */
-  mark({ origin, time, block, finalized, removed }: Mark): void {
-    const clock = this.#clockOf(origin)
+  mark(mark: Mark): void {
+    const { origin, chainId = null, time, block, finalized, removed } = mark
+    const clock = this.#clockOf(nameOf(origin, chainId))
     if (removed) {
       clock.setBack(block ?? -1, time)
-      for (const key of this.#withPending) {
-        const entry = this.#entries.get(key)
-        if (entry?.pending === undefined || entry.origin !== origin || entry.pending.firedTo <= time) continue
-        entry.cell = entry.pending.refold(key, clock, this.#publishPlain)
-        this.#touched(entry, key, clock)
-      }
-      return
+      return this.#unwake(clock)
     }
-    if (block !== null) clock.add(block, time)
+    if (block !== null) clock.begin(block, time)
     if (finalized !== null) clock.finalize(finalized)
     this.#advance(clock, time)
+    // Readers may hear nothing else of this origin for days, and must not keep its findings pending for so long.
+    if (clock.tells()) this.#outlet.mark(mark)
   }
 
   /** @returns the fields that changed since the last call, to be stored with the offset reached. */
   changes(): Change[] {
-    this.#finalize()
+    for (const key of this.#withPending) {
+      const entry = this.#entries.get(key)
+      if (entry !== undefined) this.#settle(entry, key)
+    }
     this.#expire()
-    const changes: Change[] = []
-    for (const key of this.#dirty) changes.push([keyField + key, this.#store(key)])
-    for (const key of this.#deleted) changes.push([keyField + key, null])
-    for (const [origin, clock] of this.#clocks) {
+    const changes = new Map<string, string | null>()
+    for (const field of this.#deleted) changes.set(field, null)
+    for (const key of this.#dirty) {
+      for (const [field, text] of this.#store(key)) changes.set(field, text)
+    }
+    for (const [name, clock] of this.#clocks) {
       if (!clock.changed) continue
       clock.changed = false
-      changes.push([clockField + origin, JSON.stringify(clock.store())])
+      changes.set(clockField + name, JSON.stringify(clock.store()))
     }
     this.#dirty.clear()
     this.#deleted.clear()
-    return changes
+    return [...changes]
   }
 
   #direct(entry: Entry, input: Input, clock: Clock): boolean {
-    const { finalized = null, block = null } = input.record
-    const publish = this.#publishDirect(block, finalized)
+    const { block = null } = input.record
+    const publish = this.#publishDirect(block, clock)
     const late = this.#caller.process(entry.cell, input, publish)
     this.#caller.wake(entry.cell, input.key, clock.horizon, publish)
     return late
   }
 
   /** Outputs that no removal can take back. */
-  #publishDirect(block: number | null, finalized: number | null): Publish {
+  #publishDirect(block: number | null, { finalized }: Clock): Publish {
     if (block === null && finalized === null) return this.#publishPlain
     return (topic, draft) => this.#outlet.publish(topic, { ...draft, block, finalized, removed: false, revision: 0 })
   }
@@ -158,50 +176,67 @@ export class Engine {
 
   #remove(key: string, id: string, clock: Clock): void {
     const entry = this.#entries.get(key)
-    const cell = entry?.pending?.remove(id, key, clock, this.#publishPlain)
-    if (entry === undefined || cell === undefined) return
-    entry.cell = cell
-    this.#touched(entry, key, clock)
+    if (entry === undefined) return
+    this.#settle(entry, key)
+    const cell = entry.pending?.remove(id, key, clock, this.#publishPlain)
+    if (cell !== undefined) this.#continue(entry, key, cell)
+  }
+
+  /** Takes back the wake-ups that are no longer due; in the order of keys, whatever the order in memory is. */
+  #unwake(clock: Clock): void {
+    for (const key of [...this.#withPending].toSorted()) {
+      const entry = this.#entries.get(key)
+      if (entry?.pending === undefined || entry.clock !== clock || entry.pending.firedTo <= clock.horizon) continue
+      this.#settle(entry, key)
+      this.#continue(entry, key, entry.pending.refold(key, clock, this.#publishPlain))
+    }
   }
 
   #advance(clock: Clock, horizon: Micros): void {
     clock.reach(horizon)
     for (let wish = clock.take(clock.horizon); wish !== undefined; wish = clock.take(clock.horizon)) {
       const entry = this.#entries.get(wish.key)
-      if (entry === undefined || entry.cell.wake !== wish.time) continue
+      if (entry === undefined || entry.clock !== clock || entry.cell.wake !== wish.time) continue
       this.#wake(entry, wish.key, clock)
     }
   }
 
   #wake(entry: Entry, key: string, clock: Clock): void {
-    if (entry.pending === undefined && clock.ofChain && (entry.cell.wake ?? 0) > clock.finalizedHorizon) {
-      entry.pending = new Pending(this.#caller, structuredClone(entry.cell))
-      this.#withPending.add(key)
-    }
+    this.#settle(entry, key)
+    if (entry.pending === undefined && clock.ofChain && (entry.cell.wake ?? 0) > clock.finalizedHorizon)
+      this.#hold(entry, key)
     if (entry.pending !== undefined) entry.pending.wake(entry.cell, key, clock, this.#publishPlain)
-    else this.#caller.wake(entry.cell, key, clock.horizon, this.#publishDirect(null, clock.finalized))
-    this.#touched(entry, key, clock)
+    else this.#caller.wake(entry.cell, key, clock.horizon, this.#publishDirect(null, clock))
+    this.#continue(entry, key, entry.cell)
   }
 
-  #touched(entry: Entry, key: string, clock: Clock): void {
+  #hold(entry: Entry, key: string): void {
+    entry.pending = new Pending(this.#caller, structuredClone(entry.cell))
+    this.#withPending.add(key)
+  }
+
+  #continue(entry: Entry, key: string, cell: Cell): void {
+    entry.cell = cell
     this.#dirty.add(key)
-    this.#wish(entry, key, clock)
+    this.#wish(entry, key)
   }
 
-  #wish(entry: Entry, key: string, clock: Clock): void {
-    if (entry.cell.wake !== null) clock.wish(entry.cell.wake, key)
+  #wish(entry: Entry, key: string): void {
+    if (entry.cell.wake !== null) entry.clock.wish(entry.cell.wake, key)
   }
 
-  #finalize(): void {
-    for (const key of this.#withPending) {
-      const entry = this.#entries.get(key)
-      if (entry?.pending === undefined) continue
-      if (entry.pending.finalize(key, this.#clockOf(entry.origin), (origin) => this.#clockOf(origin))) {
-        entry.pending = undefined
-        this.#withPending.delete(key)
-        this.#dirty.add(key)
-      }
-    }
+  /** Moves a key up to the finalized height. What it publishes then depends on the log, not on checkpoints. */
+  #settle(entry: Entry, key: string): void {
+    const { clock, pending } = entry
+    if (pending === undefined) return
+    const settled = pending.finalize(key, clock, (name) => (name === undefined ? clock : this.#clockOf(name)))
+    if (settled !== 'same') this.#dirty.add(key)
+    if (settled !== 'done') return
+    entry.pending = undefined
+    this.#withPending.delete(key)
+    for (const [serial] of pending.inputChanges()) this.#deleted.add(fieldOf(serial, key))
+    // Everything it was made of was removed.
+    if (entry.cell.newest < 0 && entry.cell.wake === null) this.#delete(key)
   }
 
   #expire(): void {
@@ -212,57 +247,61 @@ export class Engine {
         this.#sweeper = undefined
         return
       }
-      const [key, entry] = next.value
-      if (entry.pending !== undefined || !this.#caller.expired(entry.cell, this.#clockOf(entry.origin).horizon))
-        continue
-      this.#entries.delete(key)
-      this.#dirty.delete(key)
-      this.#deleted.add(key)
+      const [key, { cell, clock, pending }] = next.value
+      if (pending !== undefined || cell.wake !== null) continue
+      if (this.#caller.expired(cell, clock.ofChain ? clock.finalizedHorizon : clock.horizon)) this.#delete(key)
     }
   }
 
-  #entryOf(key: string, origin: string): Entry {
+  #delete(key: string): void {
+    this.#entries.delete(key)
+    this.#dirty.delete(key)
+    this.#deleted.add(keyField + key)
+  }
+
+  #entryOf(key: string, clock: Clock): Entry {
     let entry = this.#entries.get(key)
     if (entry === undefined) {
-      entry = { cell: this.#caller.empty(), origin, pending: undefined }
+      entry = { cell: this.#caller.empty(), clock, pending: undefined }
       this.#entries.set(key, entry)
-      this.#deleted.delete(key)
     }
-    entry.origin = origin
+    entry.clock = clock
     return entry
   }
 
-  #clockOf(origin: string): Clock {
-    let clock = this.#clocks.get(origin)
+  #clockOf(name: string): Clock {
+    let clock = this.#clocks.get(name)
     if (clock === undefined) {
-      clock = new Clock()
-      this.#clocks.set(origin, clock)
+      clock = new Clock(name)
+      this.#clocks.set(name, clock)
     }
     return clock
   }
 
-  #store(key: string): string | null {
+  *#store(key: string): Generator<Change> {
     const entry = this.#entries.get(key)
-    if (entry === undefined) return null
-    const head = { v: this.#processor.state.version, o: entry.origin }
-    const stored: StoredEntry =
-      entry.pending === undefined ? { ...head, c: entry.cell } : { ...head, p: entry.pending.store() }
-    return JSON.stringify(stored)
+    if (entry === undefined) return
+    const { cell, clock, pending } = entry
+    const stored: StoredEntry = { v: this.#processor.state.version, o: clock.name, c: pending?.base ?? cell }
+    yield [keyField + key, JSON.stringify(pending === undefined ? stored : { ...stored, p: pending.store() })]
+    for (const [serial, input] of pending?.inputChanges() ?? [])
+      yield [fieldOf(serial, key), input === null ? null : JSON.stringify(input)]
   }
 
-  #restore(key: string, text: string): void {
+  #restore(key: string, text: string, inputs: readonly [number, Input][]): void {
     const stored: StoredEntry = JSON.parse(text)
-    const clock = this.#clockOf(stored.o)
-    const entry: Entry = { cell: this.#caller.empty(), origin: stored.o, pending: undefined }
+    const cell = this.#migrated(stored.c, stored.v)
+    const entry: Entry = { cell, clock: this.#clockOf(stored.o), pending: undefined }
     if (stored.p !== undefined) {
-      const inputs = stored.p.inputs.map((input) => ({ ...input, record: completed(input) }))
-      const base = this.#migrated(stored.p.base, stored.v)
-      entry.pending = new Pending(this.#caller, base, { ...stored.p, inputs })
-      entry.cell = entry.pending.restore(key, clock)
+      const held = inputs
+        .map(([serial, input]) => [serial, { ...input, record: completed(input) }] as const)
+        .toSorted(([a], [b]) => a - b)
+      entry.pending = new Pending(this.#caller, cell, stored.p, held)
+      entry.cell = entry.pending.restore(key, entry.clock)
       this.#withPending.add(key)
-    } else if (stored.c !== undefined) entry.cell = this.#migrated(stored.c, stored.v)
+    }
     this.#entries.set(key, entry)
-    this.#wish(entry, key, clock)
+    this.#wish(entry, key)
   }
 
   #migrated(cell: Cell, version: number): Cell {
@@ -272,6 +311,18 @@ export class Engine {
       throw new Error(`${this.#processor.name} has state of version ${version} and no migration to ${state.version}`)
     return { ...cell, state: state.migrate(cell.state, version) }
   }
+}
+
+/** Chains that share a partition have blocks, times and finality of their own. */
+const nameOf = (origin: string, chainId: number | null | undefined): string =>
+  chainId === null || chainId === undefined ? origin : `${origin}#${chainId}`
+
+const fieldOf = (serial: number, key: string): string => `${inputField}${serial}:${key}`
+
+/** @returns what a field of a pending input is called after. */
+export function inputOf(field: string): { key: string; serial: number } {
+  const colon = field.indexOf(':', inputField.length)
+  return { key: field.slice(colon + 1), serial: Number(field.slice(inputField.length, colon)) }
 }
 
 /** Gives a stored input the fields that its schema has got since, by their defaults. */

@@ -40,18 +40,18 @@ export class PassingEngine {
     }
     chain.changed = true
     const publish = (output: Topic, draft: object): void => this.#outlet.publish(output, draft)
-    this.#caller.process(chain.cell, { topic, key, origin, record, horizon: -1 }, publish)
-    const { ts, block = null, finalized = null } = record
+    this.#caller.process(chain.cell, { topic, key, clock: undefined, record, horizon: -1 }, publish)
+    const { ts, chainId = null, block = null, finalized = null } = record
     if (block === null) return false
     if (record.removed === true) {
       chain.blocks = chain.blocks.filter(([number]) => number < block)
       const [parent, time] = chain.blocks.at(-1) ?? [block - 1, ts - 1]
-      this.#outlet.mark({ origin, time, block: parent, finalized, removed: true })
+      this.#outlet.mark({ origin, chainId, time, block: parent, finalized, removed: true })
       return false
     }
     chain.blocks = chain.blocks.filter(([number], at, all) => number >= (finalized ?? 0) || at === all.length - 1)
     chain.blocks.push([block, ts])
-    this.#outlet.mark({ origin, time: ts, block, finalized, removed: false })
+    this.#outlet.mark({ origin, chainId, time: ts, block, finalized, removed: false })
     return false
   }
 

@@ -59,6 +59,8 @@ export class Pending {
   readonly #base: Cell
   #inputs: Held[]
   #next: number
+  /** Serial of the newest input that is in the base. */
+  #settled: number
   readonly #dropped: number[] = []
   readonly #revisions: Map<string, Revision>
   #savePoints: SavePoint[] = []
@@ -81,6 +83,7 @@ export class Pending {
     this.#next = stored?.next ?? 0
     this.#revisions = new Map(Object.entries(stored?.revisions ?? {}))
     this.#inputs = inputs.map(([serial, input]) => ({ serial, input, newest: null, stored: true }))
+    this.#settled = (this.#inputs[0]?.serial ?? this.#next) - 1
   }
 
   get base(): Cell {
@@ -91,7 +94,7 @@ export class Pending {
     return { next: this.#next, revisions: Object.fromEntries(this.#revisions) }
   }
 
-  /** @returns what has changed of the inputs since the last call. */
+  /** @returns what has changed of the inputs since the last call; the base and they are to be stored together. */
   inputChanges(): InputChange[] {
     const changes: InputChange[] = this.#dropped.map((serial) => [serial, null])
     this.#dropped.length = 0
@@ -129,7 +132,7 @@ export class Pending {
 
   /** Runs the wake-ups that are due. */
   wake(cell: Cell, key: string, clock: Clock, publish: Publish): void {
-    let wake = { time: 0, block: clock.finalized }
+    let wake: Standing['wake']
     this.#caller.wake(
       cell,
       key,
@@ -190,9 +193,10 @@ export class Pending {
   /**
    * Moves the base up to the finalized height.
    * @param clockOf the clock of a name; of undefined, the key's
-   * @returns true when nothing is pending any more
+   * @returns 'done' when nothing is pending any more
    */
-  finalize(key: string, clock: Clock, clockOf: (name: string | undefined) => Clock): boolean {
+  finalize(key: string, clock: Clock, clockOf: (name: string | undefined) => Clock): 'done' | 'moved' | 'same' {
+    const before = this.#revisions.size
     for (const [id, [, block, name]] of this.#revisions) {
       if (block <= (clockOf(name).finalized ?? -1)) this.#revisions.delete(id)
     }
@@ -200,21 +204,17 @@ export class Pending {
     while (isFinal(this.#inputs[count], clockOf)) count++
     const last = this.#inputs[count - 1]
     if (last !== undefined) this.#settle(key, this.#inputs.splice(0, count), last)
-    const upTo = Math.min(clock.finalizedHorizon, this.#inputs[0]?.input.horizon ?? Infinity)
+    const upTo = Math.min(clock.finalizedHorizon, clock.horizon, this.#inputs[0]?.input.horizon ?? Infinity)
+    const { wake } = this.#base
     if (clock.ofChain) this.#caller.wake(this.#base, key, upTo, nothing)
-    let settled = 0
-    for (const { after, wake } of this.#standing) {
-      const isOlder = after === undefined || after.serial <= (last?.serial ?? -1)
-      const isSettled = wake === undefined ? isOlder && after !== undefined : isOlder && wake.time <= upTo
-      if (!isSettled && !(isOlder && after !== undefined && after !== last)) break
-      settled++
-    }
-    if (settled > 0) this.#standing.splice(0, settled)
-    return this.#inputs.length === 0 && this.#firedTo <= clock.finalizedHorizon && this.#revisions.size === 0
+    this.#settleOutputs(last, upTo)
+    if (this.#inputs.length === 0 && this.#firedTo <= clock.finalizedHorizon && this.#revisions.size === 0) return 'done'
+    return count > 0 || wake !== this.#base.wake || before !== this.#revisions.size ? 'moved' : 'same'
   }
 
   #settle(key: string, final: readonly Held[], last: Held): void {
     const { newest } = last
+    this.#settled = last.serial
     for (const held of final) {
       this.#caller.wake(this.#base, key, held.input.horizon, nothing)
       this.#caller.process(this.#base, held.input, nothing)
@@ -231,6 +231,16 @@ export class Pending {
       held.newest = newer(before, held.input)
       before = held
     }
+  }
+
+  /** What cannot be taken back any more need not be remembered; outputs stand in the order of their causes. */
+  #settleOutputs(last: Held | undefined, upTo: Micros): void {
+    const kept = this.#standing.findIndex(({ after, wake }) => {
+      if (last !== undefined && (after === undefined || after.serial < last.serial)) return false
+      if (after !== undefined && after.serial > this.#settled) return true
+      return wake !== undefined && wake.time > upTo
+    })
+    if (kept !== 0) this.#standing.splice(0, kept < 0 ? this.#standing.length : kept)
   }
 
   #fold(key: string, clock: Clock, point: SavePoint | undefined): { cell: Cell; standing: Standing[] } {

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
 import type { Config } from '../config.ts'
 import { FatalError, RetryableError, classify, oneLine } from '../errors.ts'
+import { guarded } from '../test-switches.ts'
 import type { Change } from './engine.ts'
 
 export interface SlotName {
@@ -38,15 +39,21 @@ const offsetField = 'offset'
 const appendTimeField = 'append-time'
 const positionPrefix = 'p:'
 
-/** KEYS: the slot. ARGV: token, expected offset ('' for none), next offset, append time, number of fields set, then those with their texts, then fields to delete. */
-const checkpointScript = `
+const fence = `
 if redis.call('HGET', KEYS[1], '${tokenField}') ~= ARGV[1] then return 0 end
-if (redis.call('HGET', KEYS[1], '${offsetField}') or '') ~= ARGV[2] then return 0 end
+if (redis.call('HGET', KEYS[1], '${offsetField}') or '') ~= ARGV[2] then return 0 end`
+/** KEYS: the slot. ARGV: token, expected offset ('' for none), next offset, append time, number of fields set, then those with their texts, then fields to delete. */
+const checkpointScript = `${guarded('fence') ? fence : ''}
 redis.call('HSET', KEYS[1], '${offsetField}', ARGV[3], '${appendTimeField}', ARGV[4])
 local last = 5 + 2 * tonumber(ARGV[5])
 for i = 6, last, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 for i = last + 1, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
 return 1`
+
+/** A script rather than a transaction: what Redis refuses then keeps its own error code. */
+const claimScript = `
+redis.call('HSET', KEYS[1], '${tokenField}', ARGV[1])
+return redis.call('HGETALL', KEYS[1])`
 
 export class RedisStore {
   readonly #redis: Redis
@@ -93,9 +100,9 @@ export class RedisStore {
   /** Puts a new token on the slot and reads it, in one step. */
   async claim(name: SlotName): Promise<ClaimedSlot> {
     const token = randomUUID()
-    const answers = await this.#redis.multi().hset(this.#key(name), tokenField, token).hgetall(this.#key(name)).exec()
-    const [error, stored] = answers?.[1] ?? [null, {}]
-    if (error !== null) throw error
+    const pairs: unknown = await this.#redis.eval(claimScript, 1, this.#key(name), token)
+    const stored: Record<string, unknown> = {}
+    if (Array.isArray(pairs)) for (let at = 0; at < pairs.length; at += 2) stored[String(pairs[at])] = pairs[at + 1]
     return { token, ...split(stored) }
   }
 

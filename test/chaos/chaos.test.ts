@@ -1,0 +1,18 @@
+/** A short seeded run on servers of its own; `npm run chaos` runs longer ones. */
+import { expect, it } from 'vitest'
+import { runChaos } from './chaos.ts'
+
+it('loses nothing and counts nothing twice while workers and servers fail', { timeout: 240_000 }, async () => {
+  const report = await runChaos({
+    seed: 5,
+    minutes: 0.5,
+    tradesPerSecond: 200,
+    pauseMs: [0, 1_500],
+    delivered: false,
+    onProgress: () => {},
+  })
+  expect(report.differences).toEqual([])
+  expect(report.injections.length).toBeGreaterThan(3)
+  expect(report.reorganisations).toBeGreaterThan(3)
+  expect(report.compared).toBeGreaterThan(1_000)
+})

@@ -1,0 +1,173 @@
+/** Workers that freeze or die at the worst moment, and writers that write again, change nothing; without the guard against it they do. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, it } from 'vitest'
+import { timescalePatterns } from '../../sinks/timescale-patterns.ts'
+import { topics } from '../../schemas/topics.ts'
+import type { MarketTrade, PatternMatch } from '../../schemas/types.ts'
+import { buildCandles } from '../../workers/build-candles.ts'
+import type { Step } from '../../workers/runtime/definitions.ts'
+import { Partitioner } from '../../workers/runtime/kafka/client.ts'
+import type { Guard } from '../../workers/runtime/test-switches.ts'
+import { match } from '../sinks/records.ts'
+import { noon, second, trade } from '../workers/records.ts'
+import { Line } from './line.ts'
+
+interface Scenario {
+  readonly what: string
+  readonly step: Step
+  /** That which keeps it from doing harm. */
+  readonly guard: Guard
+  /** What is found without it. */
+  readonly harm: RegExp
+  play(line: Line): Promise<void>
+}
+
+const symbols = Array.from({ length: 40 }, (_, index) => `C${String.fromCharCode(65 + (index % 26))}${index}-USDT`)
+const venue = 'binance-spot:'
+const partitioner = new Partitioner(topics.marketTrades)
+const [first = ''] = symbols
+/** Of the same partition: one slot holds both. */
+const other = symbols.find((symbol) => symbol !== first && partitioner.of(venue + symbol) === partitioner.of(venue + first)) ?? '' // prettier-ignore
+
+let made = 0
+/** Trades of a symbol, ten a second, from a second of event time on. */
+const trades = (symbol: string, from: number, count: number): MarketTrade[] =>
+  Array.from({ length: count }, (_, index) =>
+    trade(++made, noon + from * second + index * 100_000, 100 + (index % 7), { symbol, id: `${symbol}:${made}` }),
+  )
+const pattern = (id: string, rest: Partial<PatternMatch> = {}): PatternMatch => ({ ...match, id, removed: false, revision: 0, ...rest }) // prettier-ignore
+
+const scenarios: readonly Scenario[] = [
+  {
+    what: 'a worker frozen inside a checkpoint',
+    step: buildCandles,
+    guard: 'fence',
+    harm: /market\.candles\.v1:\d by build-candles/,
+    // The late checkpoint would put back the candles of one symbol, while another symbol's trades move the slot on.
+    async play(line) {
+      const zombie = await line.fleet.add('zombie')
+      await line.feed(topics.marketTrades, trades(first, 0, 20))
+      await line.done()
+      const hold = line.redis.hold('append-time')
+      await line.feed(topics.marketTrades, trades(first, 2, 5))
+      await hold.reached
+      line.fleet.freeze(zombie)
+      await line.fleet.add('successor')
+      await line.feed(topics.marketTrades, [...trades(first, 2.5, 5), ...trades(other, 2.5, 5)])
+      await line.done()
+      hold.release()
+      await line.feed(topics.marketTrades, trades(other, 3, 5))
+      await line.done()
+      // Thawed, a worker without the fence goes on where it was, and mends by chance what it has put back.
+      if (line.without === undefined) line.fleet.thaw(zombie)
+      else await line.fleet.discard(zombie)
+      await sleep(1_000)
+      for (const group of ['zombie', 'successor'])
+        for (const replica of line.fleet.running(group)) await line.fleet.remove(replica)
+      await line.fleet.add('successor')
+      await line.feed(topics.marketTrades, [...trades(first, 10, 5), ...trades(other, 10, 5)])
+    },
+  },
+  {
+    what: 'a worker frozen before a transaction',
+    step: timescalePatterns,
+    guard: 'compare-and-set',
+    harm: /pattern_matches holds 1 rows too many/,
+    // The late transaction would bring back a row that was removed, while the successor moves the slot on.
+    async play(line) {
+      const zombie = await line.fleet.add('zombie')
+      await line.feed(topics.patternsMatches, [pattern('a')])
+      await line.done()
+      const hold = line.postgres.hold('BEGIN')
+      await line.feed(topics.patternsMatches, [pattern('b')])
+      await hold.reached
+      line.fleet.freeze(zombie)
+      await line.fleet.add('successor')
+      await line.feed(topics.patternsMatches, [pattern('b', { removed: true })])
+      await line.done()
+      hold.release()
+      line.fleet.thaw(zombie)
+      for (let turn = 0; turn < 40; turn++) {
+        await line.feed(topics.patternsMatches, [pattern(`c${turn}`)])
+        await sleep(50)
+      }
+    },
+  },
+  {
+    what: 'a writer that writes again',
+    step: buildCandles,
+    guard: 'position-rule',
+    harm: /market\.candles\.v1:\d by build-candles/,
+    async play(line) {
+      await line.fleet.add('successor')
+      await line.feed(topics.marketTrades, trades(first, 0, 15), 2)
+      await line.feed(topics.marketTrades, trades(first, 10, 1))
+    },
+  },
+  {
+    what: 'a worker that dies between a send and its acknowledgement',
+    step: buildCandles,
+    guard: 'acknowledgement',
+    harm: /market\.candles\.v1:\d by build-candles.*: 0 messages/,
+    async play(line) {
+      const worker = await line.fleet.add('successor')
+      await line.lose(topics.marketCandles)
+      await line.feed(topics.marketTrades, [...trades(first, 0, 20), ...trades(first, 10, 1)])
+      // With the guard no checkpoint comes; several would have been due.
+      await (line.without === undefined ? sleep(3_000) : line.done())
+      line.fleet.kill(worker)
+      await line.restore()
+    },
+  },
+]
+
+describe.concurrent.each(scenarios)('$what', { timeout: 120_000 }, ({ guard, harm, step, play }) => {
+  it('changes nothing', async () => {
+    const line = await Line.create([step])
+    try {
+      await play(line)
+      await line.done()
+      expect(await line.differences()).toEqual([])
+      expect(line.fleet.faults).toEqual([])
+    } finally {
+      await line.close()
+    }
+  })
+
+  it(`is found where the ${guard} is off`, async () => {
+    const line = await Line.create([step], guard)
+    try {
+      await play(line)
+      await line.done()
+      expect((await line.differences()).join('\n')).toMatch(harm)
+    } finally {
+      await line.close()
+    }
+  })
+})
+
+describe.concurrent('a worker frozen inside a transaction', { timeout: 120_000 }, () => {
+  it('changes nothing and does not hang its successor', async () => {
+    const line = await Line.create([timescalePatterns])
+    try {
+      const zombie = await line.fleet.add('zombie')
+      await line.feed(topics.patternsMatches, [pattern('a')])
+      await line.done()
+      const hold = line.postgres.hold('COMMIT')
+      await line.feed(topics.patternsMatches, [pattern('b')])
+      await hold.reached
+      line.fleet.freeze(zombie)
+      await line.fleet.add('successor')
+      await line.feed(topics.patternsMatches, [pattern('b', { removed: true })])
+      await line.done()
+      hold.release()
+      line.fleet.thaw(zombie)
+      await line.feed(topics.patternsMatches, [pattern('c')])
+      await line.done()
+      expect(await line.differences()).toEqual([])
+      expect(line.fleet.faults).toEqual([])
+    } finally {
+      await line.close()
+    }
+  })
+})
