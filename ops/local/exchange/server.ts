@@ -61,6 +61,8 @@ export class VenueServer {
         response.destroy(error instanceof Error ? error : new Error(String(error)))
       })
     })
+    // Longer than clients keep idle connections, which would otherwise now and then meet one that is just being closed.
+    this.http.keepAliveTimeout = 120_000
     this.http.on('connection', (socket) => {
       if (this.refusing) socket.destroy()
     })
