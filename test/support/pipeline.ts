@@ -8,7 +8,7 @@ import { prepare } from '../../ops/local/demo/installation.ts'
 import { readSteps } from '../../ops/local/demo/readings.ts'
 import { startWorkers, type WorkerGroup, type Workers } from '../../ops/local/demo/workers.ts'
 import { cryptoIntel } from '../../topologies/crypto-intel.ts'
-import { eventually, freshDatabase, freshPrefix, servers } from './servers.ts'
+import { eventually, freshDatabase, freshPrefix, servers, type Servers } from './servers.ts'
 
 export interface TestPipeline {
   readonly env: Readonly<Record<string, string>>
@@ -25,12 +25,16 @@ export interface TestPipelineOptions {
   /** The watch file's content. */
   readonly watch: object
   readonly env?: Record<string, string>
+  /** Servers of the test's own; those of the run where they are not given. */
+  readonly servers?: Servers
 }
 
 /** Prepares topics, schemas and tables and starts the processes. */
-export async function startTestPipeline({ groups, watch, env: more = {} }: TestPipelineOptions): Promise<TestPipeline> {
-  const { brokers, registryUrl, redisUrl } = await servers()
-  const database = await freshDatabase()
+export async function startTestPipeline(options: TestPipelineOptions): Promise<TestPipeline> {
+  const { groups, watch, env: more = {} } = options
+  const { brokers, registryUrl, redisUrl, databaseUrl } = options.servers ?? (await servers())
+  const database =
+    options.servers === undefined ? await freshDatabase() : { url: databaseUrl, drop: () => Promise.resolve() }
   const folder = mkdtempSync(join(tmpdir(), 'crypto-intel-'))
   const watchFile = join(folder, 'watch.yaml')
   writeFileSync(watchFile, stringify(watch))
