@@ -48,6 +48,10 @@ export interface SlotOptions {
 }
 
 const none = -1
+const usualMessageBytes = 1024 * 1024
+/** Key, headers and the batch around a value. */
+const besidesValue = 16 * 1024
+const largestValue = (topic: Topic): number => (topic.maxMessageBytes ?? usualMessageBytes) - besidesValue
 
 /** Packs one record of a task. */
 export function packRecord(
@@ -139,6 +143,8 @@ export class SlotTask implements Outlet {
   publish(topic: Topic, record: object): void {
     const frames = this.#frames
     const value = this.#encoder.encode(topic, record)
+    if (value.length > largestValue(topic))
+      throw new PoisonError('unprocessable', `a record of ${value.length} bytes is too large for ${topic.name}`)
     frames.number(this.#topicIndex.get(topic.name) ?? none)
     frames.number(this.#offset)
     frames.number(this.#index++)
