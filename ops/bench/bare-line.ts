@@ -3,7 +3,7 @@
  * Frame → topic → row, and every so many frames over two further topics → another row. node bare-line.ts <url of streams>;
  * without a URL it only waits, as the reference of an idle process.
  */
-import { Kafka, logLevel, type EachBatchPayload, type Producer } from 'kafkajs'
+import { Kafka, Partitioners, logLevel, type EachBatchPayload, type Producer } from 'kafkajs'
 import { pipeline } from 'node:stream/promises'
 import pg from 'pg'
 import { from as copyFrom } from 'pg-copy-streams'
@@ -18,7 +18,7 @@ const lingerMs = 5
 const config = loadConfig(process.env, { require: ['kafka', 'database'] })
 // Not createKafka, which mends kafkajs.
 const kafka = new Kafka({ brokers: [...config.kafkaBrokers], logLevel: logLevel.WARN })
-const producer = kafka.producer({ allowAutoTopicCreation: false })
+const producer = kafka.producer({ allowAutoTopicCreation: false, createPartitioner: Partitioners.DefaultPartitioner })
 const database = new pg.Pool({ connectionString: config.databaseUrl, max: 4 })
 
 /** Sends what has come within the linger, one awaited send at a time. */
@@ -36,7 +36,8 @@ class Outlet {
 
   add(value: string): void {
     this.#waiting.push(value)
-    if (!this.#sending) this.#timer ??= setTimeout(() => void this.#send(), lingerMs)
+    if (this.#sending || this.#timer !== undefined) return
+    this.#timer = setTimeout(() => void this.#send(), lingerMs)
   }
 
   async #send(): Promise<void> {
@@ -91,7 +92,7 @@ if (url !== undefined) {
   const socket = new WebSocket(url)
   socket.on('message', (data) => {
     const receivedAt = new Date().toISOString()
-    const frame: { data?: { e?: string } } = JSON.parse(String(data))
+    const frame: { data?: { e?: string } } = JSON.parse(Buffer.isBuffer(data) ? data.toString() : '{}')
     if (frame.data?.e === 'trade') first.add(`${receivedAt} ${JSON.stringify(frame.data)}`)
   })
   await new Promise((resolve) => socket.once('open', resolve))

@@ -1,6 +1,6 @@
 /** The reference of processors: the plainest kafkajs loop from topic to topic. node bare-loop.ts copy|read <records>. */
 import { randomUUID } from 'node:crypto'
-import { Kafka, logLevel, type KafkaMessage } from 'kafkajs'
+import { Kafka, Partitioners, logLevel, type KafkaMessage } from 'kafkajs'
 import { topics } from '../../schemas/topics.ts'
 import { loadConfig } from '../../workers/runtime/config.ts'
 import { Stopwatch, type Run } from './child.ts'
@@ -12,7 +12,7 @@ const [what = 'copy', total = '0'] = process.argv.slice(2)
 const config = loadConfig(process.env, { require: ['kafka'] })
 // Not createKafka, which mends kafkajs.
 const kafka = new Kafka({ brokers: [...config.kafkaBrokers], logLevel: logLevel.WARN })
-const producer = kafka.producer({ allowAutoTopicCreation: false })
+const producer = kafka.producer({ allowAutoTopicCreation: false, createPartitioner: Partitioners.DefaultPartitioner })
 const consumer = kafka.consumer({ groupId: `bare-${randomUUID()}`, maxWaitTimeInMs: 250 })
 const stopwatch = new Stopwatch(Number(total))
 const { promise: done, resolve } = Promise.withResolvers<Run>()

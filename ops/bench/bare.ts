@@ -8,7 +8,6 @@ import { createKafka } from '../../workers/runtime/kafka/client.ts'
 import { createLogger } from '../../workers/runtime/logger.ts'
 import { lineTopics } from './names.ts'
 
-
 export interface Usage {
   readonly cpuSeconds: number
   /** Resident memory. */

@@ -14,6 +14,7 @@ import { createContext } from '../../workers/runtime/context.ts'
 import type { ConnectorSession } from '../../workers/runtime/definitions.ts'
 import { placeHeaders, type Headers } from '../../workers/runtime/headers.ts'
 import { Partitioner } from '../../workers/runtime/kafka/client.ts'
+import { newTraceparent } from '../../workers/runtime/trace.ts'
 import { WatchSchema } from '../../workers/runtime/watch.ts'
 import { projectFolder } from '../local/paths.ts'
 import { cpuSeconds, figure, type BenchOptions, type Figure } from './report.ts'
@@ -78,7 +79,12 @@ function recordAndEncode(frames: readonly string[]): number {
     send(topic, record, stamp) {
       const key = topic.key(record)
       const partition = partitioners.get(topic.name)?.of(key) ?? 0
-      sent.push({ partition, key, value: encoder.encode(topic, record), headers: placeHeaders(stamp) })
+      sent.push({
+        partition,
+        key,
+        value: encoder.encode(topic, record),
+        headers: { ...placeHeaders(stamp), traceparent: newTraceparent() },
+      })
     },
     mark() {},
     saveCursor() {},

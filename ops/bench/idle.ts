@@ -1,4 +1,7 @@
 /** Idle cost: a process whose steps get nothing but time marks, beside a bare kafkajs process that waits. */
+import { rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { topics } from '../../schemas/topics.ts'
 import { startWorkers } from '../local/demo/workers.ts'
@@ -14,10 +17,18 @@ const measureMs = 20_000
 
 export async function benchIdle({ say, rounds = 3 }: BenchOptions): Promise<Figure[]> {
   const servers = await startBenchServers(say)
+  const watchFile = join(tmpdir(), `crypto-intel-bench-${process.pid}.yaml`)
+  writeFileSync(watchFile, '{}')
   const marking = setInterval(() => void mark(servers), 1_000)
   try {
     await prepareBareLine(servers.env)
-    const workers = await startWorkers('crypto-intel', [{ name: 'idle', steps }], servers.env, say, 'bench')
+    const workers = await startWorkers(
+      'crypto-intel',
+      [{ name: 'idle', steps }],
+      { ...servers.env, WATCH_FILE: watchFile },
+      say,
+      'bench',
+    )
     const bare = await startBareLine(servers.env)
     try {
       await sleep(settleMs)
@@ -44,9 +55,10 @@ export async function benchIdle({ say, rounds = 3 }: BenchOptions): Promise<Figu
     }
   } finally {
     clearInterval(marking)
+    rmSync(watchFile, { force: true })
     await servers.stop()
   }
 }
 
-const mark = ({ fill }: BenchServers): Promise<unknown> =>
-  fill(topics.marketTrades, tradeMarks(Date.now() * 1_000)).catch(() => {})
+const mark = (servers: BenchServers): Promise<unknown> =>
+  servers.fill(topics.marketTrades, tradeMarks(Date.now() * 1_000)).catch(() => {})

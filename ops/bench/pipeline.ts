@@ -1,5 +1,5 @@
 /** The whole line: socket frame → table row, and → outbox row over four hops, beside a process that only carries trades. */
-import { writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { tmpdir } from 'node:os'
@@ -103,6 +103,7 @@ async function runOurs(servers: BenchServers, receivers: Receivers, rate: number
     }
   } finally {
     await exchange.stop()
+    rmSync(watchFile, { force: true })
   }
 }
 

@@ -5,6 +5,7 @@ import { Encoder } from '../../workers/runtime/codec.ts'
 import type { Topic } from '../../workers/runtime/definitions.ts'
 import { markHeaders, placeHeaders, type Headers } from '../../workers/runtime/headers.ts'
 import { emissionPosition, sequencePosition } from '../../workers/runtime/position.ts'
+import { newTraceparent } from '../../workers/runtime/trace.ts'
 
 export interface Message {
   readonly key: string
@@ -89,7 +90,8 @@ export function* tradeMessages(count: number, ids: ReadonlyMap<string, number>):
   for (let index = 0; index < count; index++) {
     const record = trade(index)
     const key = topics.marketTrades.key(record)
-    const headers = placeHeaders({ origin: `${key}:trades`, position: sequencePosition(Number(record.tradeId)) })
+    const place = { origin: `${key}:trades`, position: sequencePosition(Number(record.tradeId)) }
+    const headers = { ...placeHeaders(place), traceparent: newTraceparent() }
     yield { key, value: encoder.encode(topics.marketTrades, record), headers }
     const now = Math.floor((record.ts - begin) / second)
     if (now === marked) continue
@@ -117,7 +119,10 @@ export function* transferMessages(count: number, ids: ReadonlyMap<string, number
   const message = (record: ChainTransfer): Message => ({
     key: topic.key(record),
     value: encoder.encode(topic, record),
-    headers: placeHeaders({ origin: 'decode-block:chain.blocks.v1:0', position: emissionPosition(0, ++emitted, 0) }),
+    headers: {
+      ...placeHeaders({ origin: 'decode-block:chain.blocks.v1:0', position: emissionPosition(0, ++emitted, 0) }),
+      traceparent: newTraceparent(),
+    },
   })
   for (let at = 0; at < count; at += transfersPerBlock) {
     const block = Array.from({ length: transfersPerBlock }, (_, index) => transfer(at + index))

@@ -1,6 +1,6 @@
 /** The servers of a bench: a temporary stack with topics, schemas and tables, filled topics, and clean slates between runs. */
 import { Redis } from 'ioredis'
-import type { Producer } from 'kafkajs'
+import { Partitioners, type Producer } from 'kafkajs'
 import pg from 'pg'
 import { topics } from '../../schemas/topics.ts'
 import { loadConfig } from '../../workers/runtime/config.ts'
@@ -36,16 +36,22 @@ export async function startBenchServers(
   settings: readonly string[] = [],
 ): Promise<BenchServers> {
   const stack = await startStack({ name: 'bench', temporary: true, reuse: false, onProgress: say })
-  const env = { ...stack.env, LOG_LEVEL: 'warn', METRICS_PORT: '0', METRICS_HOST: '127.0.0.1', WATCH_FILE: '/dev/null' }
+  const env = { ...stack.env, LOG_LEVEL: 'warn', METRICS_PORT: '0', METRICS_HOST: '127.0.0.1' }
   try {
     if (settings.length > 0) await alter(stack, settings)
     await prepare(env, say)
     const config = loadConfig(env)
     const kafka = createKafka(config, createLogger(config, 'bench'))
-    const producer = kafka.producer({ allowAutoTopicCreation: false })
+    const producer = kafka.producer({
+      allowAutoTopicCreation: false,
+      createPartitioner: Partitioners.DefaultPartitioner,
+    })
     const admin = kafka.admin()
     await Promise.all([producer.connect(), admin.connect()])
-    await admin.createTopics({ waitForLeaders: false, topics: [{ topic: passedName, numPartitions: topics.marketTrades.partitions }] })
+    await admin.createTopics({
+      waitForLeaders: false,
+      topics: [{ topic: passedName, numPartitions: topics.marketTrades.partitions }],
+    })
     await admin.disconnect()
     const database = new pg.Pool({ connectionString: env.DATABASE_URL, max: 8 })
     database.on('error', () => {})

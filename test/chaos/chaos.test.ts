@@ -8,11 +8,13 @@ it('loses nothing and counts nothing twice while workers and servers fail', { ti
     minutes: 0.5,
     tradesPerSecond: 200,
     pauseMs: [0, 1_500],
+    // What takes long is left to longer runs; zombies.test.ts freezes workers.
+    only: ({ fault, on }) => fault === 'kill' || fault === 'cut' || on === 'redis' || on === 'postgres',
     delivered: false,
     onProgress: () => {},
   })
   expect(report.differences).toEqual([])
-  expect(report.injections.length).toBeGreaterThan(3)
-  expect(report.reorganisations).toBeGreaterThan(3)
+  expect(report.injections.length).toBeGreaterThan(5)
+  expect(report.reorganisations).toBeGreaterThan(2)
   expect(report.compared).toBeGreaterThan(1_000)
 })

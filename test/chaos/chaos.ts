@@ -20,7 +20,7 @@ import type { Step } from '../../workers/runtime/definitions.ts'
 import { audit, type Audit } from './audit.ts'
 import { Fleet } from './fleet.ts'
 import { Injector } from './inject.ts'
-import { injections, nameOf, type Kind } from './plan.ts'
+import { injections, nameOf, type Injection, type Kind } from './plan.ts'
 import { drain, Progress } from './progress.ts'
 import { Proxy } from './proxy.ts'
 
@@ -32,6 +32,8 @@ export interface ChaosOptions {
   readonly tradesPerSecond: number
   /** Pause between two injections, from and to. */
   readonly pauseMs: readonly [number, number]
+  /** Which injections; all where it is not given. */
+  readonly only?: (injection: Injection) => boolean
   /** Whether to wait at the end until every alert is delivered; a claim of a killed dispatcher lasts a minute. */
   readonly delivered: boolean
   readonly onProgress: (line: string) => void
@@ -202,7 +204,7 @@ function describe({ exchange, chain, receivers }: Feeds, takedown: Takedown): Re
 }
 
 async function strike(
-  { seed, pauseMs, onProgress }: ChaosOptions,
+  { seed, pauseMs, only = () => true, onProgress }: ChaosOptions,
   injector: Injector,
   progress: Progress,
   began: number,
@@ -210,14 +212,19 @@ async function strike(
 ): Promise<Promise<Struck>[]> {
   const struck: Promise<Struck>[] = []
   for (const injection of injections(seed, pauseMs)) {
+    if (!only(injection)) continue
     await sleep(injection.afterMs, undefined, { signal: until }).catch(() => {})
     if (until.aborted) break
     const atS = Math.round((performance.now() - began) / 100) / 10
     onProgress(`${atS} s: ${nameOf(injection)}`)
-    const injected = injector.inject(injection)
-    // Others take over what a frozen worker held; what else is struck recovers when the fault is over.
-    const recovered = progress.recovery(injection.fault === 'freeze' ? Promise.resolve() : injected)
-    await injected
+    const over = Promise.withResolvers<void>()
+    let recovered: Promise<number | undefined> = Promise.resolve(undefined)
+    await injector.inject(injection, () => {
+      recovered = progress.recovery(over.promise)
+      // Others take over what a frozen worker holds; what else is struck recovers when the fault is over.
+      if (injection.fault === 'freeze') over.resolve()
+    })
+    over.resolve()
     struck.push(recovered.then((ms) => ({ atS, what: nameOf(injection), recoveryMs: ms === undefined ? null : Math.round(ms) }))) // prettier-ignore
   }
   return struck

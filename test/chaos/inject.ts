@@ -27,14 +27,18 @@ export class Injector {
     this.#random = seeded(`victims ${seed}`)
   }
 
-  /** @returns when the fault itself is over; what it struck may still recover */
-  async inject(injection: Injection): Promise<void> {
-    if (injection.fault === 'restart') await this.#restart(injection.on, injection.awayMs)
-    else await this.#strike(injection.fault, injection.on)
+  /**
+   * @param struck called when the fault begins
+   * @returns when the fault itself is over; what it struck may still recover
+   */
+  async inject(injection: Injection, struck: () => void): Promise<void> {
+    if (injection.fault === 'restart') await this.#restart(injection.on, injection.awayMs, struck)
+    else await this.#strike(injection.fault, injection.on, struck)
   }
 
-  async #restart(name: ServerName, awayMs: number): Promise<void> {
+  async #restart(name: ServerName, awayMs: number, struck: () => void): Promise<void> {
     const { servers, proxies } = this.#targets
+    struck()
     await servers[name]?.kill()
     await proxies[name].close()
     await sleep(awayMs)
@@ -42,28 +46,32 @@ export class Injector {
     await proxies[name].open()
   }
 
-  async #strike(fault: WorkerFault, on: Kind): Promise<void> {
+  async #strike(fault: WorkerFault, on: Kind, struck: () => void): Promise<void> {
     const { fleet, proxies, sessionMs } = this.#targets
     switch (fault) {
       case 'kill':
-        return fleet.kill(await this.#victim(on))
+        fleet.kill(await this.#victim(on))
+        return struck()
       case 'cut': {
         const { pid } = await this.#victim(on)
         for (const proxy of Object.values(proxies)) proxy.cut(pid)
-        return
+        return struck()
       }
       case 'add':
+        struck()
         if (fleet.replicas(on).length >= mostReplicas) await fleet.remove(await this.#victim(on))
         await fleet.add(on)
         return
       case 'remove':
         if (fleet.replicas(on).length < 2) await fleet.add(on)
+        struck()
         return fleet.remove(await this.#victim(on))
       case 'freeze': {
         // Somebody has to take over, or there is no zombie.
         if (fleet.replicas(on).length < 2) await fleet.add(on)
         const victim = await this.#victim(on)
         fleet.freeze(victim)
+        struck()
         await sleep(sessionMs + this.#random.int(1_500, 4_000))
         return fleet.thaw(victim)
       }

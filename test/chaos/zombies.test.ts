@@ -19,7 +19,7 @@ interface Scenario {
   readonly guard: Guard
   /** What is found without it. */
   readonly harm: RegExp
-  play(line: Line): Promise<void>
+  readonly play: (line: Line) => Promise<void>
 }
 
 const symbols = Array.from({ length: 40 }, (_, index) => `C${String.fromCharCode(65 + (index % 26))}${index}-USDT`)
@@ -44,7 +44,7 @@ const scenarios: readonly Scenario[] = [
     guard: 'fence',
     harm: /market\.candles\.v1:\d by build-candles/,
     // The late checkpoint would put back the candles of one symbol, while another symbol's trades move the slot on.
-    async play(line) {
+    play: async (line) => {
       const zombie = await line.fleet.add('zombie')
       await line.feed(topics.marketTrades, trades(first, 0, 20))
       await line.done()
@@ -74,7 +74,7 @@ const scenarios: readonly Scenario[] = [
     guard: 'compare-and-set',
     harm: /pattern_matches holds 1 rows too many/,
     // The late transaction would bring back a row that was removed, while the successor moves the slot on.
-    async play(line) {
+    play: async (line) => {
       const zombie = await line.fleet.add('zombie')
       await line.feed(topics.patternsMatches, [pattern('a')])
       await line.done()
@@ -98,7 +98,7 @@ const scenarios: readonly Scenario[] = [
     step: buildCandles,
     guard: 'position-rule',
     harm: /market\.candles\.v1:\d by build-candles/,
-    async play(line) {
+    play: async (line) => {
       await line.fleet.add('successor')
       await line.feed(topics.marketTrades, trades(first, 0, 15), 2)
       await line.feed(topics.marketTrades, trades(first, 10, 1))
@@ -109,7 +109,7 @@ const scenarios: readonly Scenario[] = [
     step: buildCandles,
     guard: 'acknowledgement',
     harm: /market\.candles\.v1:\d by build-candles.*: 0 messages/,
-    async play(line) {
+    play: async (line) => {
       const worker = await line.fleet.add('successor')
       await line.lose(topics.marketCandles)
       await line.feed(topics.marketTrades, [...trades(first, 0, 20), ...trades(first, 10, 1)])

@@ -60,7 +60,7 @@ export function stateOf(driver: Driver, step: Processor): Record<string, unknown
       state[`${slot} ${field}`] = clock
     } else if (field.startsWith('k:')) {
       const { c: cell, ...entry }: StoredEntry & Record<string, unknown> = JSON.parse(text)
-      const held = (inputs.get(name) ?? []).toSorted(([a], [b]) => a - b).map(([, record]) => record)
+      const held = (inputs.get(name) ?? []).toSorted(([a], [b]) => a - b).map(([, record]) => JSON.stringify(record))
       // decode-block stores its one cell otherwise; it has seen the orphans' times.
       if (cell === undefined) state[`${slot} ${field}`] = { ...entry, cell: Object(entry['cell']).state }
       else if (cell.newest >= 0 || held.length > 0) state[`${slot} ${field}`] = { cell, held }

@@ -30,7 +30,7 @@ export function makeHistory({ seed, finality, depth, forks }: HistoryOptions): H
   const random = seeded(`history ${seed}`)
   const journal = new Journal(String(seed), finality)
   let deepest = 0
-  journal.extend(random.int(1, depth))
+  journal.extend(depth + random.int(1, 4))
   for (let fork = 0; fork < forks; fork++) {
     const deep = Math.min(journal.removable, fork === 0 ? depth : Math.round(random.logBetween(1, depth)))
     deepest = Math.max(deepest, deep)

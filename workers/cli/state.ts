@@ -4,6 +4,7 @@ import { z } from 'zod'
 import type { Processor } from '../runtime/definitions.ts'
 import { FatalError } from '../runtime/errors.ts'
 import { Partitioner } from '../runtime/kafka/client.ts'
+import { inputOf, isInput } from '../runtime/state/engine.ts'
 import type { ClaimedSlot } from '../runtime/state/redis-store.ts'
 import { isoTime, printTable, toJson, type App } from './app.ts'
 import { wholeNumber } from './options.ts'
@@ -56,12 +57,13 @@ function processorCalled(app: App, name: string): Processor {
 }
 
 const Cell = z.object({ state: z.unknown(), wake: z.number().nullable(), newest: z.number() })
+/** A pending input as state/engine.ts stores it, in a field of its own. */
+const PendingInput = z.object({ record: z.unknown() })
 /** A key as state/engine.ts and state/passing-engine.ts store it. */
 const Stored = z.object({
   v: z.number().optional(),
   o: z.string().optional(),
   c: Cell.optional(),
-  p: z.object({ base: Cell, inputs: z.array(z.object({ record: z.unknown() })) }).optional(),
   cell: Cell.optional(),
   blocks: z.array(z.unknown()).optional(),
 })
@@ -94,7 +96,7 @@ async function showState(app: App, name: string, options: ShowOptions): Promise<
       found.push({ ...slot, stored })
     }
     const keys = found
-      .flatMap(({ topic, partition, stored }) => stored.fields.flatMap((field) => read(topic.name, partition, field)))
+      .flatMap(({ topic, partition, stored }) => read(topic.name, partition, stored.fields))
       .filter((one) => key === undefined || one.key === key)
     if (json) return keys.forEach((one) => app.print(toJson(one)))
     if (key !== undefined) {
@@ -111,26 +113,35 @@ async function showState(app: App, name: string, options: ShowOptions): Promise<
   })
 }
 
-function read(topic: string, partition: number, [field, text]: readonly [string, string]): KeyState[] {
-  if (!field.startsWith('k:')) return []
-  const { v, o, c, p, cell = c ?? p?.base, blocks } = Stored.parse(JSON.parse(text))
-  const time = (micros: number | null | undefined): string | null =>
-    micros === null || micros === undefined || micros < 0 ? null : isoTime(micros)
-  return [
-    {
-      topic,
-      partition,
-      key: field.slice(2),
-      version: v,
-      origin: o,
-      newest: time(cell?.newest) ?? '-',
-      wakesAt: time(cell?.wake),
-      state: cell?.state ?? null,
-      pendingInputs: p?.inputs.map(({ record }) => record) ?? [],
-      unfinalizedBlocks: blocks,
-    },
-  ]
+function read(topic: string, partition: number, fields: ClaimedSlot['fields']): KeyState[] {
+  const inputs = Map.groupBy(
+    fields.flatMap(([field, text]) => (isInput(field) ? [{ ...inputOf(field), text }] : [])),
+    ({ key }) => key,
+  )
+  return fields.flatMap(([field, text]) => {
+    if (!field.startsWith('k:')) return []
+    const key = field.slice(2)
+    const { v, o, c, cell = c, blocks } = Stored.parse(JSON.parse(text))
+    const pending = (inputs.get(key) ?? []).toSorted((a, b) => a.serial - b.serial)
+    return [
+      {
+        topic,
+        partition,
+        key,
+        version: v,
+        origin: o,
+        newest: timeOf(cell?.newest) ?? '-',
+        wakesAt: timeOf(cell?.wake),
+        state: cell?.state ?? null,
+        pendingInputs: pending.map((input) => PendingInput.parse(JSON.parse(input.text)).record),
+        unfinalizedBlocks: blocks,
+      },
+    ]
+  })
 }
+
+const timeOf = (micros: number | null | undefined): string | null =>
+  micros === null || micros === undefined || micros < 0 ? null : isoTime(micros)
 
 async function resetState(app: App, name: string, options: ResetOptions): Promise<void> {
   const step = processorCalled(app, name)

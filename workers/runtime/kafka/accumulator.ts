@@ -12,7 +12,8 @@ import type { Headers } from '../headers.ts'
 const messagesPerPartition = 2_000
 /** Below the usual `max.message.bytes` of 1 MiB, which bounds what one send brings a partition. */
 const bytesPerPartition = 768 * 1024
-const overheadPerMessage = 120
+/** Origin, position and trace in the headers. */
+const overheadPerMessage = 200
 const firstBackoffMs = 50
 const longestBackoffMs = 5_000
 

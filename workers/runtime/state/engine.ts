@@ -89,10 +89,12 @@ export class Engine {
         const name = field.slice(clockField.length)
         this.#clocks.set(name, new Clock(name, clock))
       } else if (field.startsWith(keyField)) entries.push([field.slice(keyField.length), text])
-      else if (field.startsWith(inputField)) {
+      else if (isInput(field)) {
         const { key, serial } = inputOf(field)
         const input: Input = JSON.parse(text)
-        inputs.set(key, [...(inputs.get(key) ?? []), [serial, input]])
+        const held = inputs.get(key)
+        if (held === undefined) inputs.set(key, [[serial, input]])
+        else held.push([serial, input])
       }
     }
     for (const [key, text] of entries) this.#restore(key, text, inputs.get(key) ?? [])
@@ -318,6 +320,9 @@ const nameOf = (origin: string, chainId: number | null | undefined): string =>
   chainId === null || chainId === undefined ? origin : `${origin}#${chainId}`
 
 const fieldOf = (serial: number, key: string): string => `${inputField}${serial}:${key}`
+
+/** Whether a field holds a pending input. */
+export const isInput = (field: string): boolean => field.startsWith(inputField)
 
 /** @returns what a field of a pending input is called after. */
 export function inputOf(field: string): { key: string; serial: number } {

@@ -208,7 +208,8 @@ export class Pending {
     const { wake } = this.#base
     if (clock.ofChain) this.#caller.wake(this.#base, key, upTo, nothing)
     this.#settleOutputs(last, upTo)
-    if (this.#inputs.length === 0 && this.#firedTo <= clock.finalizedHorizon && this.#revisions.size === 0) return 'done'
+    if (this.#inputs.length === 0 && this.#firedTo <= clock.finalizedHorizon && this.#revisions.size === 0)
+      return 'done'
     return count > 0 || wake !== this.#base.wake || before !== this.#revisions.size ? 'moved' : 'same'
   }
 
