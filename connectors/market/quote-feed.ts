@@ -1,4 +1,7 @@
-/** Sends a feed's best bid and offer; while the broker is slow only the latest is kept. */
+/**
+ * Sends a feed's best bid and offer. While the broker is slow only the latest is kept, and before the venue has told a time on
+ * the connection too: the quote has none of its own, and the machine's clock enters no record.
+ */
 import { topics } from '../../schemas/topics.ts'
 import type { MarketQuote } from '../../schemas/types.ts'
 import type { ConnectorSession } from '../../workers/runtime/definitions.ts'
@@ -14,7 +17,7 @@ export class QuoteFeed {
   readonly #clock: VenueClock
   #counter = 0
   #updateId = -1
-  #latest: MarketQuote | undefined
+  #latest: VenueQuote | undefined
 
   constructor(session: ConnectorSession, venue: string, symbol: string, sessionNumber: number, clock: VenueClock) {
     this.#session = session
@@ -29,21 +32,18 @@ export class QuoteFeed {
   live(quote: VenueQuote): void {
     if (quote.updateId <= this.#updateId) return
     this.#updateId = quote.updateId
-    this.#latest = {
-      id: `${this.#venue}:${this.#symbol}:${quote.updateId}`,
-      venue: this.#venue,
-      symbol: this.#symbol,
-      ts: this.#clock.newest ?? quote.receivedAt,
-      ...quote,
-    }
+    this.#latest = quote
     this.flush()
   }
 
   /** Sends the latest quote where it has not gone out, once the broker keeps up. */
   flush(): void {
-    if (this.#latest === undefined || this.#session.congested()) return
+    const [quote, ts] = [this.#latest, this.#clock.newest]
+    if (quote === undefined || ts === undefined || this.#session.congested()) return
+    const id = `${this.#venue}:${this.#symbol}:${quote.updateId}`
+    const record: MarketQuote = { id, venue: this.#venue, symbol: this.#symbol, ts, ...quote }
     const position = sessionPosition(this.#sessionNumber, this.#counter++)
-    this.#session.send(topics.marketQuotes, this.#latest, { origin: this.#origin, position })
+    this.#session.send(topics.marketQuotes, record, { origin: this.#origin, position })
     this.#latest = undefined
   }
 }

@@ -69,7 +69,7 @@ export function compare({ seed, finality, depth, restarts, markets }: Comparison
   let trades = 0
   const between = (index: number): void => {
     if (markets && index % 3 === 0) sendTrade(forked, ++trades)
-    if (restarts && random.next() < 0.15) forked.cut(random.pick(['checkpoint', 'restart']))
+    if (restarts && random.next() < 0.08) forked.cut(random.pick(['checkpoint', 'restart']))
   }
   feed(forked, entries, between)
   for (let index = 1; index <= trades; index++) sendTrade(straight, index)

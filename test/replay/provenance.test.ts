@@ -92,12 +92,13 @@ function bothWays(...messages: ((slot: Slot) => void)[]): string[] {
   return plain.published
 }
 
+// prettier-ignore
 const finding = (detector: string, block: number, finalized: number): [string, PatternMatch] => [
   `${detector}:chain.transfers.v1:0`,
   {
-    ...{ id: `${detector}:${block}`, pattern: detector, subject: '1:a', ts: noon + block * second, start: noon },
-    ...{ confidence: 1, summary: '', venue: null, symbol: null, chainId: 1, wallets: [address(1)], evidence: [] },
-    ...{ facts: {}, block, finalized, removed: false, revision: 0 },
+    id: `${detector}:${block}`, pattern: detector, subject: '1:a', ts: noon + block * second, start: noon,
+    confidence: 1, summary: '', venue: null, symbol: null, chainId: 1, wallets: [address(1)], evidence: [],
+    facts: {}, block, finalized, removed: false, revision: 0,
   },
 ]
 describe('what is published', () => {

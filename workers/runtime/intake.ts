@@ -13,6 +13,7 @@ export class Intake {
   #messages: KafkaMessage[] = []
   #bytes = 0
   #droppingSince: number | undefined
+  #droppedAt = 0
   positions = new Positions()
 
   constructor(step: string) {
@@ -25,7 +26,7 @@ export class Intake {
 
   /** For how long nothing but drops came, in milliseconds. */
   get droppingMs(): number {
-    return this.#droppingSince === undefined ? 0 : Date.now() - this.#droppingSince
+    return this.#droppingSince === undefined ? 0 : this.#droppedAt - this.#droppingSince
   }
 
   get length(): number {
@@ -58,7 +59,8 @@ export class Intake {
   accepts(message: KafkaMessage): Placed | undefined {
     const place = placeOf(message.headers)
     if (place !== undefined && !this.positions.accept(place)) {
-      this.#droppingSince ??= Date.now()
+      this.#droppedAt = Date.now()
+      this.#droppingSince ??= this.#droppedAt
       return undefined
     }
     this.#droppingSince = undefined

@@ -141,10 +141,11 @@ export class Group {
     await consumer.subscribe({ topics: [...this.#logical.keys()], fromBeginning: true })
     await consumer.run({
       autoCommit: false,
-      eachBatch: async ({ batch, isStale }) => {
+      eachBatch: async (fetched) => {
         // What was fetched before a seek would hide what the seek goes back to.
-        if (this.#consumer !== consumer || isStale()) return
-        this.#take(batch.topic, batch.partition, batch.messages, Number(batch.highWatermark))
+        if (this.#consumer !== consumer || fetched.isStale()) return
+        const { topic, partition, messages, highWatermark } = fetched.batch
+        this.#take(topic, partition, messages, Number(highWatermark))
       },
     })
     // kafkajs reports a failed join as a crash and returns: a crash while restarting is this restart's failure.
@@ -308,7 +309,7 @@ export class Group {
 
   /** Asks where the log ends, since an empty fetch does not tell, and whether we still stand within it. */
   async #probe(held: Held): Promise<void> {
-    const { ends, names, step, fatal } = this.#options
+    const { ends, names, step } = this.#options
     const { next, attempt } = held
     held.probedAt = Date.now()
     try {
@@ -317,7 +318,9 @@ export class Group {
       held.highWatermark = Math.max(held.highWatermark, high)
       if (next <= high && held.next >= low) return
       const message = `${step} stands at offset ${held.next} of ${held.topic.name}:${held.partition}, whose log holds ${low} to ${high}`
-      fatal(new FatalError('offset', message, { hint: 'the log was cut or the topic made anew while it was read' }))
+      this.#options.fatal(
+        new FatalError('offset', message, { hint: 'the log was cut or the topic made anew while it was read' }),
+      )
     } catch (error) {
       this.#options.context.log.debug({ error: oneLine(error) }, 'asking for the end of a log')
     }
