@@ -117,6 +117,8 @@ export class Group {
 
   async #connect(): Promise<void> {
     const { kafka, names, step, context } = this.#options
+    // The first connection's crash is left to the restart that it begins.
+    const again = this.#restarting
     const consumer = kafka.consumer({
       groupId: names.group(step),
       sessionTimeout: context.config.sessionTimeoutMs,
@@ -149,7 +151,7 @@ export class Group {
       },
     })
     // kafkajs reports a failed join as a crash and returns: a crash while restarting is this restart's failure.
-    if (crash !== undefined && this.#restarting)
+    if (crash !== undefined && again)
       throw new RetryableError('unavailable', 'Joining the group', { cause: crash })
   }
 
