@@ -151,8 +151,7 @@ export class Group {
       },
     })
     // kafkajs reports a failed join as a crash and returns: a crash while restarting is this restart's failure.
-    if (crash !== undefined && again)
-      throw new RetryableError('unavailable', 'Joining the group', { cause: crash })
+    if (crash !== undefined && again) throw new RetryableError('unavailable', 'Joining the group', { cause: crash })
   }
 
   /** Runs inside kafkajs's join, before it fetches. */
