@@ -22,7 +22,6 @@ export interface Servers {
 
 /**
  * Starts the servers, or uses those of the environment under names of its own that are taken away at the end.
- * @param fresh begin with empty servers
  */
 export async function startServers(onProgress: (line: string) => void): Promise<Servers> {
   const stack = await startStack({ name: 'demo', fresh: true, onProgress })
