@@ -27,5 +27,6 @@ export const topics = {
   patternsMatches: define<t.PatternMatch>('patterns.matches.v1', 4, (r) => r.subject, { ...days(30), shared: true }),
   signalsTrades: define<t.TradeSignal>('signals.trades.v1', 4, market, days(30)),
   alertsFired: define<t.Alert>('alerts.fired.v1', 4, (r) => r.group, days(30)),
+  stateSnapshots: define<t.StateSnapshot>('state.snapshots.v1', 8, (r) => r.slot, { ...compacted, output: true, shared: true }),
   deadLetters: define<t.DeadLetter>('dlq.v1', 1, (r) => `${r.topic}:${r.partition}`, { ...days(30), maxMessageBytes: 16 * 1024 * 1024, output: true, shared: true }),
 } as const

@@ -439,6 +439,31 @@ export interface TradeSignal {
   readonly reason: string
 }
 
+/** A part of a processor's slot as it was stored at an offset: its chunks, then the manifest, which alone makes them count. */
+export interface StateSnapshot {
+  /** slot/token/number/chunk, which is the message's key too */
+  readonly id: string
+  /** when the snapshot was taken, microseconds since the epoch */
+  readonly ts: number
+  /** step:topic:partition */
+  readonly slot: string
+  /** of the owner that wrote it */
+  readonly token: string
+  /** tells the snapshots of an owner apart */
+  readonly number: number
+  /** next offset to read */
+  readonly offset: number
+  /** when the newest message before the offset was appended, milliseconds since the epoch; -1 where it is not known */
+  readonly appendTime: number
+  /** counts from 0; in the manifest it equals chunks */
+  readonly chunk: number
+  readonly chunks: number
+  /** CRC-32 of the bytes of all chunks up to here */
+  readonly checksum: number
+  /** of the manifest none */
+  readonly bytes: Uint8Array
+}
+
 export type Direction = 'in' | 'out'
 
 /** A transfer seen from one of its sides. */

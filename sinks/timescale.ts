@@ -2,6 +2,7 @@
 import { quoted, sqlState, timestamp } from '../workers/runtime/database.ts'
 import {
   defineSink,
+  type Column,
   type ColumnType,
   type ColumnValue,
   type Sink,
@@ -24,9 +25,9 @@ export interface TableSink<In extends object> {
 /**
  * Defines a sink that keeps a table like its topic: one row a record, none where it was removed.
  *
- * Positions have dropped duplicates, so rows are copied straight in. Only in a batch that takes part in a
- * reorganisation, or where the table holds a row of the same key already (an offset was reset, a step reprocessed), are
- * the batch's keys deleted before: the newest record wins.
+ * Positions have dropped duplicates, so rows are copied straight in. A batch that takes part in a reorganisation is folded
+ * by key, the newest record wins, and only those keys are deleted before of which the table may hold a row. Where it
+ * holds one of another key too (an offset was reset, a step reprocessed), all keys of the batch are.
  */
 export function defineTableSink<In extends object>(sink: TableSink<In>): Sink<In> {
   const table = new Table(sink)
@@ -34,9 +35,9 @@ export function defineTableSink<In extends object>(sink: TableSink<In>): Sink<In
     name: sink.name,
     input: sink.input,
     async write(records, transaction) {
-      if (records.some(reorganised) || !(await table.append(records, transaction))) {
-        await table.replace(records, transaction)
-      }
+      const { standing, stale } = records.some(reorganised) ? table.fold(records) : { standing: records, stale: [] }
+      if (stale.length > 0) await table.delete(stale, transaction)
+      if (!(await table.append(standing, transaction))) await table.replace(records, transaction)
     },
   })
 }
@@ -47,20 +48,26 @@ const reorganised = (record: object): boolean =>
 
 const uniqueViolation = '23505'
 
+/** What a batch comes to. */
+interface Folded<In> {
+  /** The last record of each key, where it is not a removal. */
+  readonly standing: readonly In[]
+  /** One record of each key of which the table may hold a row. */
+  readonly stale: readonly In[]
+}
+
 class Table<In extends object> {
   readonly #table: string
-  readonly #columns: readonly { readonly name: string; readonly type: ColumnType }[]
-  readonly #values: readonly Mapping<In>[2][]
-  readonly #key: readonly Mapping<In>[]
+  readonly #columns: readonly Column<In>[]
+  readonly #key: readonly Column<In>[]
   readonly #delete: string
 
   constructor({ table, key, columns }: TableSink<In>) {
     this.#table = table
-    this.#columns = columns.map(([name, type]) => ({ name, type }))
-    this.#values = columns.map(([, , value]) => value)
-    this.#key = key.flatMap((name) => columns.filter(([column]) => column === name))
-    const arrays = this.#key.map(([, type], i) => `$${i + 1}::${type}[]`)
-    const names = this.#key.map(([name]) => quoted(name))
+    this.#columns = columns.map(([name, type, value]) => ({ name, type, value }))
+    this.#key = key.flatMap((name) => this.#columns.filter((column) => column.name === name))
+    const arrays = this.#key.map(({ type }, i) => `$${i + 1}::${type}[]`)
+    const names = this.#key.map(({ name }) => quoted(name))
     const bounds = [names.length + 1, names.length + 2]
     // The bounds keep TimescaleDB from looking into every chunk.
     this.#delete = `DELETE FROM ${quoted(table)} USING unnest(${arrays.join(', ')}) AS gone (${names.join(', ')})
@@ -68,11 +75,32 @@ class Table<In extends object> {
       AND ${quoted(table)}.${names[0]} BETWEEN $${bounds[0]} AND $${bounds[1]}`
   }
 
+  /**
+   * A key that the batch begins with a first addition is not in the table, and one that it leaves removed must not be; if the
+   * first does not hold, copying fails.
+   */
+  fold(records: readonly In[]): Folded<In> {
+    const last = new Map<string, In>()
+    const stale = new Map<string, In>()
+    for (const record of records) {
+      const key = this.#keyOf(record)
+      if (reorganised(record) && !last.has(key)) stale.set(key, record)
+      last.set(key, record)
+    }
+    const standing: In[] = []
+    for (const [key, record] of last) {
+      if (isRemoved(record)) stale.set(key, record)
+      else standing.push(record)
+    }
+    return { standing, stale: [...stale.values()] }
+  }
+
   /** @returns false, with nothing written, where a key is there already */
   async append(records: readonly In[], transaction: SinkTransaction): Promise<boolean> {
+    if (records.length === 0) return true
     await transaction.query('SAVEPOINT append')
     try {
-      await this.#copy(records, transaction)
+      await transaction.copy(this.#table, this.#columns, records)
       return true
     } catch (error) {
       if (sqlState(error) !== uniqueViolation) throw error
@@ -81,31 +109,30 @@ class Table<In extends object> {
     }
   }
 
-  /** Of several records of a key the last wins. */
+  /** Writes a batch whatever the table holds. */
   async replace(records: readonly In[], transaction: SinkTransaction): Promise<void> {
-    const last = [...new Map(records.map((record) => [this.#keyOf(record), record])).values()]
-    const keys = this.#key.map(([, type, value]) =>
-      last.map((record) => {
+    const { standing } = this.fold(records)
+    await this.delete(records, transaction)
+    if (standing.length > 0) await transaction.copy(this.#table, this.#columns, standing)
+  }
+
+  async delete(records: readonly In[], transaction: SinkTransaction): Promise<void> {
+    const keys = this.#key.map(({ type, value }) =>
+      records.map((record) => {
         const part = value(record)
         return type === 'timestamptz' && typeof part === 'number' ? timestamp(part) : part
       }),
     )
     const times = keys[0]?.toSorted() ?? []
     await transaction.query(this.#delete, [...keys, times[0], times.at(-1)])
-    const standing = last.filter((record) => !isRemoved(record))
-    if (standing.length > 0) await this.#copy(standing, transaction)
   }
 
   #keyOf(record: In): string {
-    return this.#key.map(([, , value]) => JSON.stringify(value(record))).join()
-  }
-
-  #copy(records: readonly In[], transaction: SinkTransaction): Promise<void> {
-    const values = this.#values
-    return transaction.copy(
-      this.#table,
-      this.#columns,
-      records.map((record) => values.map((value) => value(record))),
-    )
+    let key = ''
+    for (const { value } of this.#key) {
+      const part = value(record)
+      key += (typeof part === 'string' ? part : JSON.stringify(part)) + '\0'
+    }
+    return key
   }
 }

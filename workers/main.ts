@@ -21,7 +21,8 @@ const app: App = {
 
 try {
   await commandLine(app, process.argv.slice(2))
-  process.exit(0)
+  // What a slow reader of a pipe has not taken yet would be lost.
+  process.stdout.write('', () => process.exit(0))
 } catch (error) {
   exitWith(error)
 }

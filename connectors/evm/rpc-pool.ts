@@ -1,12 +1,20 @@
 /** The nodes of a chain: asks the fastest that is well, sets failing ones aside, and tries again elsewhere. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Context } from '../../workers/runtime/definitions.ts'
-import { classify, FatalError, oneLine, RetryableError } from '../../workers/runtime/errors.ts'
+import { classify, FatalError, oneLine, RetryableError, type RetryableCode } from '../../workers/runtime/errors.ts'
 import { RpcError, RpcProvider, type ProviderOptions } from './rpc-provider.ts'
 
 /** Share of block fetches that go to another node than the fastest, so that its latency is known. */
 const exploration = 0.05
 const backoffMs = { first: 125, most: 5_000 } as const
+/** Those that a node has besides the codes of its own error objects. */
+const codes: readonly RetryableCode[] = [
+  'unavailable',
+  'timeout',
+  'rate-limited',
+  'stale-upstream',
+  'inconsistent-upstream',
+]
 
 export interface PoolOptions extends ProviderOptions {
   readonly chainId: number
@@ -31,6 +39,9 @@ export class RpcPool {
   constructor(urls: readonly string[], options: PoolOptions) {
     this.providers = urls.map((url) => new RpcProvider(url, options))
     this.#options = options
+    const { metrics } = options.context
+    for (const { label: provider } of this.providers)
+      for (const code of codes) metrics.rpcErrors.inc({ provider, code }, 0)
   }
 
   /**

@@ -4,16 +4,18 @@
  */
 import { topics } from '../../schemas/topics.ts'
 import type { MarketQuote } from '../../schemas/types.ts'
-import type { ConnectorSession } from '../../workers/runtime/definitions.ts'
-import { sessionPosition } from '../../workers/runtime/position.ts'
+import type { ConnectorSession, Lane } from '../../workers/runtime/definitions.ts'
+import { GrowingNumber } from '../../workers/runtime/growing-number.ts'
+import { sessionPositions } from '../../workers/runtime/position.ts'
 import type { VenueClock, VenueQuote } from './venue.ts'
 
 export class QuoteFeed {
   readonly #session: ConnectorSession
   readonly #venue: string
   readonly #symbol: string
-  readonly #origin: string
-  readonly #sessionNumber: number
+  readonly #lane: Lane<MarketQuote>
+  readonly #ids: GrowingNumber
+  readonly #positions: GrowingNumber
   readonly #clock: VenueClock
   #counter = 0
   #updateId = -1
@@ -23,8 +25,9 @@ export class QuoteFeed {
     this.#session = session
     this.#venue = venue
     this.#symbol = symbol
-    this.#origin = `${venue}:${symbol}:quotes`
-    this.#sessionNumber = sessionNumber
+    this.#lane = session.lane(topics.marketQuotes, `${venue}:${symbol}`, `${venue}:${symbol}:quotes`)
+    this.#ids = new GrowingNumber(`${venue}:${symbol}:`)
+    this.#positions = sessionPositions(sessionNumber)
     this.#clock = clock
   }
 
@@ -40,10 +43,11 @@ export class QuoteFeed {
   flush(): void {
     const [quote, ts] = [this.#latest, this.#clock.newest]
     if (quote === undefined || ts === undefined || this.#session.congested()) return
-    const id = `${this.#venue}:${this.#symbol}:${quote.updateId}`
-    const record: MarketQuote = { id, venue: this.#venue, symbol: this.#symbol, ts, ...quote }
-    const position = sessionPosition(this.#sessionNumber, this.#counter++)
-    this.#session.send(topics.marketQuotes, record, { origin: this.#origin, position })
+    const { updateId, receivedAt, bidPrice, bidSize, askPrice, askSize } = quote
+    const [id, venue, symbol] = [this.#ids.text(updateId), this.#venue, this.#symbol]
+    // Named one by one: spreading the quote takes 0.15 µs longer.
+    const record = { id, venue, symbol, ts, updateId, receivedAt, bidPrice, bidSize, askPrice, askSize }
+    this.#lane.send(record, this.#positions.text(this.#counter++))
     this.#latest = undefined
   }
 }

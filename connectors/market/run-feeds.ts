@@ -131,7 +131,7 @@ class Group {
       signal,
       on: {
         connected: (how) => this.#connected(how),
-        frame: (text) => this.#frame(text),
+        frame: (bytes) => this.#frame(bytes),
         lost: (reason) => this.#feeds.forEach(({ trades }) => trades.lost(reason)),
       },
     })
@@ -184,9 +184,9 @@ class Group {
     this.#feeds.forEach(({ trades }) => trades.connected(how))
   }
 
-  #frame(text: string): void {
+  #frame(bytes: Buffer): void {
     const receivedAt = this.#options.session.context.now()
-    const event = this.#options.venue.read(text, receivedAt)
+    const event = this.#options.venue.read(bytes, receivedAt)
     switch (event.kind) {
       case 'trade':
         this.#clock.see(event.trade.ts)
@@ -199,17 +199,20 @@ class Group {
       case 'refused':
         return this.#options.session.context.log.error({ reason: event.reason }, 'the venue refused a subscription')
       case 'malformed':
-        return this.#countMalformed(text, receivedAt)
+        return this.#countMalformed(bytes, receivedAt)
       case 'other':
     }
   }
 
-  #countMalformed(text: string, now: Micros): void {
+  #countMalformed(bytes: Buffer, now: Micros): void {
     this.#malformed++
     if (now - this.#warnedAt < WARN_EVERY) return
     this.#warnedAt = now
     const { log } = this.#options.session.context
-    log.warn({ frames: this.#malformed, example: text.slice(0, 200) }, 'frames that are not what the venue documents')
+    log.warn(
+      { frames: this.#malformed, example: bytes.toString('utf8', 0, 200) },
+      'frames that are not what the venue documents',
+    )
   }
 
   async #tick(): Promise<void> {

@@ -23,7 +23,7 @@ export interface SocketOptions {
   readonly now: () => Micros
   /** Called before the first frame. */
   readonly opened: (socket: MarketSocket) => void
-  readonly frame: (text: string) => void
+  readonly frame: (bytes: Buffer) => void
 }
 
 const HANDSHAKE_MS = 10_000
@@ -117,7 +117,7 @@ export class MarketSocket {
   #message(data: WebSocket.RawData): void {
     this.#lastLife = this.#options.now()
     this.#delivered()
-    if (Buffer.isBuffer(data)) this.#options.frame(data.toString())
+    if (Buffer.isBuffer(data)) this.#options.frame(data)
   }
 
   #watch(): void {

@@ -21,7 +21,7 @@ export interface StreamOptions {
     /** A connection is open; `first` where none was before it, 'again' after a loss, 'renewed' where there was no break. */
     connected(how: 'first' | 'again' | 'renewed'): void
     /** A frame of any open connection; while one replaces another, frames come twice. */
-    frame(text: string): void
+    frame(bytes: Buffer): void
     /** No connection is left. */
     lost(reason: string): void
   }
@@ -74,7 +74,7 @@ export class MarketStream {
     const silentAfterMs = timing.silentAfterMs * (life === 'data' ? 1 : PING_PATIENCE)
     const { renewAfterMs } = timing
     const opened = (socket: MarketSocket) => this.#adopt(socket)
-    const frame = (text: string) => on.frame(text)
+    const frame = (bytes: Buffer) => on.frame(bytes)
     return MarketSocket.open(
       { connection, life, messageSpacingMs, renewAfterMs, silentAfterMs, now, opened, frame },
       signal,

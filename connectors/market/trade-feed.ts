@@ -1,8 +1,10 @@
 /** Brings one feed's trades in: live, from history where any are missing, held back while the broker is slow. */
 import { topics } from '../../schemas/topics.ts'
-import type { ConnectorSession, Micros } from '../../workers/runtime/definitions.ts'
+import type { MarketTrade } from '../../schemas/types.ts'
+import type { ConnectorSession, Lane, Micros } from '../../workers/runtime/definitions.ts'
 import { oneLine, RetryableError } from '../../workers/runtime/errors.ts'
-import { sequencePosition } from '../../workers/runtime/position.ts'
+import { GrowingNumber } from '../../workers/runtime/growing-number.ts'
+import { sequencePositions } from '../../workers/runtime/position.ts'
 import type { FeedStatusWriter } from './feed-status.ts'
 import { VenueRefusal } from './rest.ts'
 import { TradeSequence, type PageEnd } from './trade-sequence.ts'
@@ -40,11 +42,16 @@ export class TradeFeed {
   readonly #sequence: TradeSequence<VenueTrade>
   readonly #key: string
   readonly #origin: string
+  readonly #lane: Lane<MarketTrade>
+  readonly #tradeIds = new GrowingNumber()
+  readonly #ids: GrowingNumber
+  readonly #positions = sequencePositions()
   readonly #bell = new Bell()
   /** Why the feed is behind; undefined when it is up to date. */
   #behind: 'start' | 'connection' | 'gap' | 'broker' | undefined
   #stuck: { readonly why: string; readonly since: Micros } | undefined
   #attempt = 0
+  readonly #begunAt: Micros
   #connectedAt: Micros | undefined
   #lastLiveAt: Micros | undefined
   #stale = false
@@ -54,8 +61,11 @@ export class TradeFeed {
 
   constructor(options: TradeFeedOptions) {
     this.#options = options
+    this.#begunAt = options.session.context.now()
     this.#key = `${options.venue}:${options.symbol}`
     this.#origin = `${this.#key}:trades`
+    this.#ids = new GrowingNumber(`${this.#key}:`)
+    this.#lane = options.session.lane(topics.marketTrades, this.#key, this.#origin)
     this.#sequence = new TradeSequence({ emit: (trade) => this.#emit(trade), hold: HOLD })
     if (options.lastTrade !== undefined) this.#sequence.begin(options.lastTrade + 1)
     else if (options.lookback === 0) this.#sequence.begin()
@@ -106,8 +116,8 @@ export class TradeFeed {
   second(): void {
     const { session, clock, staleAfter, status } = this.#options
     const now = session.context.now()
-    const since = Math.max(this.#lastLiveAt ?? 0, this.#connectedAt ?? 0)
-    if (since > 0) session.context.metrics.feedStaleness.set({ feed: this.#key }, (now - since) / 1e6)
+    const since = Math.max(this.#lastLiveAt ?? 0, this.#connectedAt ?? 0, this.#begunAt)
+    session.context.metrics.feedStaleness.set({ feed: this.#key }, (now - since) / 1e6)
     if (this.#connectedAt === undefined) return
     if (now - since > staleAfter && now - this.#checkedAt > staleAfter) {
       if (!this.#stale) status.publish('stale', `no trade for ${staleAfter / 1e6} s while the stream is open`)
@@ -226,13 +236,13 @@ export class TradeFeed {
   }
 
   #emit(trade: VenueTrade): void {
-    const { session, venue, symbol } = this.#options
+    const { venue, symbol } = this.#options
     const { id, ts, receivedAt, side, price, size } = trade
     this.#lastTs = Math.max(this.#lastTs, ts)
-    session.send(
-      topics.marketTrades,
-      { id: `${this.#key}:${id}`, venue, symbol, ts, receivedAt, tradeId: String(id), side, price, size },
-      { origin: this.#origin, position: sequencePosition(id) },
+    const tradeId = this.#tradeIds.text(id)
+    this.#lane.send(
+      { id: this.#ids.text(id), venue, symbol, ts, receivedAt, tradeId, side, price, size },
+      this.#positions.text(id),
     )
   }
 }

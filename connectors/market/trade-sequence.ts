@@ -153,11 +153,12 @@ export class TradeSequence<T extends Numbered> {
   #send(trade: T): void {
     this.#emit(trade)
     // The stream has gone on where history ended.
-    if (this.#held.delete(trade.id)) this.#doubt = undefined
+    if (this.#held.size > 0 && this.#held.delete(trade.id)) this.#doubt = undefined
     this.#next = trade.id + 1
   }
 
   #drain(): void {
+    if (this.#held.size === 0) return
     let trade = this.#held.get(this.#next ?? -1)
     while (trade !== undefined) {
       this.#send(trade)

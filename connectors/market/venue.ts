@@ -50,7 +50,8 @@ export interface MarketVenue {
   readonly symbolsPerConnection: number
   /** How to connect to the streams of some of the venue's symbols. */
   connection(symbols: readonly string[]): VenueConnection
-  read(frame: string, receivedAt: Micros): MarketEvent
+  /** @param frame the bytes as they came, valid only during the call */
+  read(frame: Buffer, receivedAt: Micros): MarketEvent
   /** Trades from an id on, ids rising; 'end' where there were no more. */
   tradesFrom(rest: RestClient, symbol: string, id: number): Promise<{ trades: readonly VenueTrade[]; end: PageEnd }>
   /** Id of the first trade at or after a time; undefined where there is none. */

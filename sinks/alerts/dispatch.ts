@@ -6,7 +6,7 @@ import { connectDatabase, type Database } from '../../workers/runtime/database.t
 import type { Context, Micros, Service } from '../../workers/runtime/definitions.ts'
 import { traceIdOf } from '../../workers/runtime/trace.ts'
 import type { Channel } from '../../workers/runtime/watch.ts'
-import type { AlertChannel } from './channel.ts'
+import type { AlertChannel, Outcome } from './channel.ts'
 import { claim, nextDueMs, outboxChannel, record, registerChannel, strayMessages } from './outbox.ts'
 import { telegram } from './telegram.ts'
 import { webhook } from './webhook.ts'
@@ -15,6 +15,7 @@ import { webhook } from './webhook.ts'
 const shortestWaitMs = 50
 /** However long nothing is said: a notification may have been lost with its connection. */
 const longestWaitMs = 5_000
+const outcomes: readonly Outcome['kind'][] = ['sent', 'retry', 'rejected', 'gone']
 
 /**
  * The dispatcher: runs until the service's signal aborts, then ends after the messages in flight.
@@ -87,6 +88,7 @@ interface Dispatch {
 /** Sends one message of a channel after the other. */
 async function dispatch({ database, context, name, channel, bell, signal }: Dispatch): Promise<void> {
   const owner = randomUUID()
+  for (const outcome of outcomes) context.metrics.alertDeliveries.inc({ channel: name, outcome }, 0)
   await registerChannel(database, name, channel)
   while (!signal.aborted) {
     const { rung } = bell

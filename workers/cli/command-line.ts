@@ -7,6 +7,7 @@ import { addDlq } from './dlq.ts'
 import { addGraph } from './graph.ts'
 import { addMigrate } from './migrate.ts'
 import { addOffsets } from './offsets.ts'
+import { addReplay } from './replay.ts'
 import { addRun } from './run.ts'
 import { addSchemas } from './schemas.ts'
 import { addState } from './state.ts'
@@ -28,7 +29,7 @@ export async function commandLine(app: App, args: readonly string[]): Promise<vo
     .showHelpAfterError(false)
     .configureOutput({ writeOut: (text) => app.print(text.trimEnd()), writeErr: () => {} })
   for (const add of [addRun, addCheck, addGraph, addConfig, addTopics, addSchemas, addMigrate]) add(program, app)
-  for (const add of [addDlq, addOffsets, addState, addTail]) add(program, app)
+  for (const add of [addDlq, addOffsets, addState, addTail, addReplay]) add(program, app)
   try {
     await program.parseAsync(args, { from: 'user' })
   } catch (error) {

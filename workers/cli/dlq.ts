@@ -47,7 +47,7 @@ export function addDlq(program: Command, app: App): void {
     .description('Send dead letters back to their topics, for the step that failed; doing it twice changes nothing.')
     .argument('[ids...]', 'as `dlq list` prints them')
     .option('--step <step>', 'all of this step, but for late ones')
-    .option('--all', 'all, but for late ones, which would be late again')
+    .option('--all', 'all, but for late ones, which would be late again, and those that hold no record')
     .option('--dry-run', 'print what would be sent')
     .addHelpText('after', '\nExample:\n  npm start -- dlq redrive --step timescale-trades')
     .action((ids: string[], options: RedriveOptions) => send(app, ids, options))
@@ -97,7 +97,7 @@ async function send(app: App, ids: readonly string[], { step, all, dryRun }: Red
     const chosen = await pick(servers, ({ letter }) =>
       ids.length > 0
         ? ids.includes(letter.id)
-        : letter.reason !== 'late' && (step === undefined || letter.step === step),
+        : letter.reason !== 'late' && letter.value !== null && (step === undefined || letter.step === step),
     )
     const missing = ids.filter((id) => !chosen.some(({ letter }) => letter.id === id))
     if (missing.length > 0) throw unknown(missing)

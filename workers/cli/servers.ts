@@ -1,11 +1,11 @@
 /** The servers for a command that ends: clients made when first needed and closed when the work is done. */
 import { connect } from 'node:net'
-import { loadConfig } from '../runtime/config.ts'
+import { loadConfig, type Config } from '../runtime/config.ts'
 import type { Server } from '../runtime/config-schema.ts'
 import { createContext } from '../runtime/context.ts'
 import { RetryableError } from '../runtime/errors.ts'
-import { Installation } from '../runtime/installation.ts'
-import { WatchSchema } from '../runtime/watch.ts'
+import { Installation, type Reading } from '../runtime/installation.ts'
+import { WatchSchema, type Watch } from '../runtime/watch.ts'
 import type { App } from './app.ts'
 
 /**
@@ -20,20 +20,39 @@ export async function withServers<T>(
   // What goes wrong is thrown; lines of a log would stand among the result.
   const config = { ...loadConfig(app.env, { require }), logLevel: 'silent' as const }
   if (require.includes('kafka')) await assertReachable(config.kafkaBrokers)
+  return withInstallation(config, WatchSchema.parse({}), {}, work)
+}
+
+/**
+ * Runs `work` with the clients of an installation, which are closed when it ends; what is fatal to a step ends it too.
+ * @throws whatever `work` throws or is fatal
+ */
+export async function withInstallation<T>(
+  config: Config,
+  watch: Watch,
+  reading: Reading,
+  work: (servers: Installation) => Promise<T>,
+): Promise<T> {
+  const ending = new AbortController()
+  const failed = Promise.withResolvers<never>()
+  failed.promise.catch(() => {})
   const releasers: (() => Promise<void> | void)[] = []
   const shutdown = {
-    signal: new AbortController().signal,
+    signal: ending.signal,
     onStop: (_name: string, release: () => Promise<void> | void) => {
       releasers.push(release)
       return () => {}
     },
     stop: () => {},
-    fatal: () => {},
+    fatal: (error: unknown) => {
+      ending.abort()
+      failed.reject(error)
+    },
   }
   const health = { port: 0, register: () => () => {}, close: async () => {} }
-  const context = createContext(config, WatchSchema.parse({}), 'command')
+  const context = createContext(config, watch, 'command', ending.signal)
   try {
-    return await work(new Installation(context, health, shutdown))
+    return await Promise.race([work(new Installation(context, health, shutdown, reading)), failed.promise])
   } finally {
     for (const release of releasers.reverse()) await release()
   }

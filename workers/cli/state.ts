@@ -5,8 +5,9 @@ import type { Processor } from '../runtime/definitions.ts'
 import { FatalError } from '../runtime/errors.ts'
 import { Partitioner } from '../runtime/kafka/client.ts'
 import { inputOf, isInput } from '../runtime/state/engine.ts'
-import type { ClaimedSlot } from '../runtime/state/redis-store.ts'
+import type { StoredSlot } from '../runtime/state/redis-store.ts'
 import { isoTime, printTable, toJson, type App } from './app.ts'
+import { forgetSnapshots } from './forget-snapshots.ts'
 import { wholeNumber } from './options.ts'
 import { withServers } from './servers.ts'
 import { assertStopped, assertYes, readerCalled, slotsOf, withSlotOptions, type ChosenSlot, type SlotOptions } from './slots.ts' // prettier-ignore
@@ -18,6 +19,7 @@ interface ShowOptions extends SlotOptions {
 }
 
 interface ResetOptions extends SlotOptions {
+  readonly keepSnapshot?: true
   readonly yes?: true
 }
 
@@ -39,10 +41,12 @@ export function addState(program: Command, app: App): void {
   const reset = state
     .command('reset')
     .description(
-      'Forget state, positions and offset of a processor that does not run: it reads its topics from their beginning.',
+      'Forget state, positions and offset of a processor that does not run, and its snapshots: it reads its topics from ' +
+        'their beginning. With --keep-snapshot it goes on from its newest snapshot, where it has one.',
     )
     .argument('<step>', 'a processor')
   withSlotOptions(reset)
+    .option('--keep-snapshot', 'go on from the newest snapshot')
     .option('--yes', 'do it')
     .addHelpText('after', '\nExample:\n  npm start -- state reset build-candles --partition 0 --yes')
     .action((step: string, options: ResetOptions) => resetState(app, step, options))
@@ -90,7 +94,7 @@ async function showState(app: App, name: string, options: ShowOptions): Promise<
   )
   await withServers(app, ['redis'], async (servers) => {
     const store = await servers.store()
-    const found: (ChosenSlot & { stored: Omit<ClaimedSlot, 'token'> })[] = []
+    const found: (ChosenSlot & { stored: StoredSlot })[] = []
     for (const slot of slots) {
       const stored = await store.read({ step: step.name, topic: slot.topic.name, partition: slot.partition })
       found.push({ ...slot, stored })
@@ -108,12 +112,20 @@ async function showState(app: App, name: string, options: ShowOptions): Promise<
       .map((one) => [one.topic, one.partition, one.key, one.newest, one.pendingInputs.length, toJson(one.state).length])
     if (rows.length > 0) printTable(app, ['topic', 'partition', 'key', 'newest', 'pending', 'bytes'], rows)
     if (keys.length > limit) app.print(`… ${keys.length - limit} more keys: --limit, or --key`)
+    for (const { topic, partition, stored } of found) printSnapshot(app, `${topic.name}:${partition}`, stored)
     const stored = found.filter((slot) => slot.stored.offset !== undefined).length
     app.print(`${keys.length} keys in ${stored} of ${slots.length} partitions that have state`)
   })
 }
 
-function read(topic: string, partition: number, fields: ClaimedSlot['fields']): KeyState[] {
+function printSnapshot(app: App, slot: string, { offset, snapshots }: StoredSlot): void {
+  for (const { offset: at, takenAt } of snapshots.toSorted((a, b) => a.offset - b.offset).slice(-1)) {
+    const when = takenAt === undefined ? 'begun' : `taken ${isoTime(takenAt * 1_000)}`
+    app.print(`${slot} stands at ${offset ?? 'no offset'}, its newest snapshot at ${at}, ${when}`)
+  }
+}
+
+function read(topic: string, partition: number, fields: StoredSlot['fields']): KeyState[] {
   const inputs = Map.groupBy(
     fields.flatMap(([field, text]) => (isInput(field) ? [{ ...inputOf(field), text }] : [])),
     ({ key }) => key,
@@ -150,9 +162,12 @@ async function resetState(app: App, name: string, options: ResetOptions): Promis
     await assertStopped(step, servers, await servers.admin())
     assertYes(options.yes, `${name} would forget its state, partitions: ${slots.length}`)
     const store = await servers.store()
-    for (const { topic, partition } of slots) {
-      const had = await store.reset({ step: step.name, topic: topic.name, partition })
-      app.print(`${topic.name}:${partition} ${had ? 'forgotten' : 'had no state'}`)
+    const named = slots.map(({ topic, partition }) => ({ step: step.name, topic: topic.name, partition }))
+    // First, or an interruption would leave what brings the rest back.
+    if (!options.keepSnapshot) await forgetSnapshots(servers, named)
+    for (const slot of named) {
+      const had = await store.reset(slot)
+      app.print(`${slot.topic}:${slot.partition} ${had ? 'forgotten' : 'had no state'}`)
     }
   })
 }

@@ -2,6 +2,7 @@
 import type { Admin } from 'kafkajs'
 import type { Step, Topic } from '../runtime/definitions.ts'
 import type { Installation } from '../runtime/installation.ts'
+import { forgetSnapshots } from './forget-snapshots.ts'
 import type { ChosenSlot } from './slots.ts'
 
 /** @returns the next offset that the slot's owner will read, or undefined where it has never stored one. */
@@ -9,7 +10,7 @@ export async function storedOffset(slot: ChosenSlot, servers: Installation): Pro
   const { step, topic, partition } = slot
   if (step.kind === 'processor') {
     const store = await servers.store()
-    return (await store.read({ step: step.name, topic: topic.name, partition })).offset
+    return store.offset({ step: step.name, topic: topic.name, partition })
   }
   const database = await servers.database()
   const { rows } = await database.query(
@@ -46,7 +47,10 @@ export async function moveOffsets(step: Step, moves: readonly Move[], servers: I
     if (slot.step.kind === 'sink') await moveSink(slot, offset, servers)
     else {
       const store = await servers.store()
-      await store.setOffset({ step: step.name, topic: slot.topic.name, partition: slot.partition }, offset)
+      const name = { step: step.name, topic: slot.topic.name, partition: slot.partition }
+      // They stand elsewhere, and the one that stands highest counts.
+      await forgetSnapshots(servers, [name])
+      await store.setOffset(name, offset)
     }
   }
   await commitOffsets(step, moves, servers)

@@ -26,11 +26,15 @@ export interface TopicPlan {
   readonly settings: readonly Setting[]
 }
 
+/** Compaction leaves the segment that is written alone, so a large one is read in full by whoever reads a compacted topic. */
+const compactedSegmentBytes = 64 * 1024 * 1024
+
 /** The settings that a topic is created with. */
 export function settingsOf({ cleanup, maxMessageBytes }: Topic, replicationFactor: number): Setting[] {
   return [
     { name: 'cleanup.policy', value: cleanup.policy },
     ...(cleanup.policy === 'delete' ? [{ name: 'retention.ms', value: String(cleanup.retentionMs) }] : []),
+    ...(cleanup.policy === 'compact' ? [{ name: 'segment.bytes', value: String(compactedSegmentBytes) }] : []),
     ...(maxMessageBytes === undefined ? [] : [{ name: 'max.message.bytes', value: String(maxMessageBytes) }]),
     // Event times of a replay lie in the past: by them retention would delete it at once.
     { name: 'message.timestamp.type', value: 'LogAppendTime' },

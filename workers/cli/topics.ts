@@ -50,7 +50,7 @@ function apply(app: App, { dryRun }: ApplyOptions): Promise<void> {
     const missing = plans.filter(({ partitions }) => partitions === undefined)
     const changed = plans.filter(({ changes }) => changes.length > 0)
     if (!dryRun) {
-      await create(admin, missing, replicationFactor)
+      await createTopics(admin, missing, replicationFactor)
       await alter(admin, changed)
     }
     for (const { name, topic } of missing) app.print(`create ${name}, partitions: ${topic.partitions}`)
@@ -63,7 +63,12 @@ function apply(app: App, { dryRun }: ApplyOptions): Promise<void> {
   })
 }
 
-async function create(admin: Admin, missing: readonly TopicPlan[], replicationFactor: number): Promise<void> {
+/** @throws FatalError where the brokers refuse */
+export async function createTopics(
+  admin: Admin,
+  missing: readonly TopicPlan[],
+  replicationFactor: number,
+): Promise<void> {
   if (missing.length === 0) return
   const topics = missing.map(({ name, topic, settings }) => ({
     topic: name,

@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs'
 import avro, { type Schema, type Type } from 'avsc'
+import { compileWriter, unusual, type Writer } from './avro-writer.ts'
 import { FatalError, PoisonError } from './errors.ts'
 import type { Topic } from './definitions.ts'
 
@@ -16,6 +17,7 @@ const slabBytes = 1 << 20
 
 const texts = new Map<string, string>()
 const readers = new Map<string, Type>()
+const writers = new Map<string, Writer>()
 
 /** @returns the text of schemas/<topic>.avsc. */
 export function schemaText(topic: string): string {
@@ -35,6 +37,16 @@ export function typeOf(topic: string): Type {
     readers.set(topic, type)
   }
   return type
+}
+
+/** @returns the quick writer of a topic's records, or one that leaves all to avsc. */
+function writerOf(topic: string): Writer {
+  let writer = writers.get(topic)
+  if (writer === undefined) {
+    writer = compileWriter(typeOf(topic)) ?? (() => unusual)
+    writers.set(topic, writer)
+  }
+  return writer
 }
 
 const compile = (text: string): Type => {
@@ -58,26 +70,52 @@ export class Encoder {
    * @throws PoisonError where the record does not fit its schema.
    */
   encode(topic: Topic, record: object): Buffer {
-    const id = this.#ids.get(topic.name)
-    if (id === undefined) throw new FatalError('schema', `no schema id is known for ${topic.name}`)
-    const type = typeOf(topic.name)
-    let end = this.#write(type, record, topic.name)
-    for (let size = slabBytes; end < 0; size *= 2) {
-      this.#slab = Buffer.allocUnsafeSlow(size)
-      this.#at = 0
-      end = this.#write(type, record, topic.name)
-    }
-    const start = this.#at
-    this.#slab[start] = magic
-    this.#slab.writeUInt32BE(id, start + 1)
-    this.#at = end
-    return this.#slab.subarray(start, end)
+    return this.#encode(this.#idOf(topic), writerOf(topic.name), topic.name, record)
   }
 
-  #write(type: Type, record: object, topic: string): number {
-    if (this.#at + prefixBytes >= this.#slab.length) return -1
+  /** `encode` for the records of one topic. */
+  encoderOf(topic: Topic): (record: object) => Buffer {
+    const [id, write] = [this.#idOf(topic), writerOf(topic.name)]
+    return (record) => this.#encode(id, write, topic.name, record)
+  }
+
+  #idOf(topic: Topic): number {
+    const id = this.#ids.get(topic.name)
+    if (id === undefined) throw new FatalError('schema', `no schema id is known for ${topic.name}`)
+    return id
+  }
+
+  #encode(id: number, write: Writer, topic: string, record: object): Buffer {
+    let start = this.#at
+    let end = write(record, this.#slab, start + prefixBytes)
+    if (end < 0 || end > this.#slab.length) {
+      end = this.#encodeAnyway(write, topic, record)
+      start = this.#at
+    }
+    const slab = this.#slab
+    slab[start] = magic
+    slab.writeUInt32BE(id, start + 1)
+    this.#at = end
+    return slab.subarray(start, end)
+  }
+
+  /** Encodes what is unusual, and with new slabs what there is no room for. */
+  #encodeAnyway(write: Writer, topic: string, record: object): number {
+    for (let size = slabBytes; ; size *= 2) {
+      const end = this.#at + prefixBytes < this.#slab.length ? this.#tryToWrite(write, topic, record) : -1
+      if (end >= 0 && end <= this.#slab.length) return end
+      this.#slab = Buffer.allocUnsafeSlow(size)
+      this.#at = 0
+    }
+  }
+
+  /** @returns the end, below zero or beyond the slab where there is no room. */
+  #tryToWrite(write: Writer, topic: string, record: object): number {
+    const start = this.#at + prefixBytes
+    const end = write(record, this.#slab, start)
+    if (end !== unusual) return end
     try {
-      return type.encode(record, this.#slab, this.#at + prefixBytes)
+      return typeOf(topic).encode(record, this.#slab, start)
     } catch (cause) {
       throw new PoisonError('unprocessable', `a record does not fit the schema of ${topic}`, { cause })
     }

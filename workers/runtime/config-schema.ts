@@ -133,16 +133,49 @@ export const ConfigSchema = z.object({
     .prefault('info')
     .register(abouts, { description: 'What is logged', expected: levels.expected, default: 'info' }),
   threads: whole(cores, 1, 256, 'Threads that run processors', 'cores − 1, at least 1'),
+  threadMemoryMb: z
+    .string()
+    .regex(/^\d+$/)
+    .transform(Number)
+    .pipe(z.int().min(16).max(1_048_576))
+    .optional()
+    .register(abouts, {
+      description:
+        "Memory of a thread for its steps' state, in MiB; without it Node's own limit (4 GiB on a large machine, less on a small one). A thread that runs out is replaced, and the record it died of is left out",
+      expected: 'a whole number from 16 to 1048576',
+    }),
+  recordTimeoutMs: whole(
+    10_000,
+    100,
+    3_600_000,
+    'Time on one record after which its thread is ended and the record left out, in milliseconds',
+  ),
   replicationFactor: whole(1, 1, 15, 'Replicas of the topics that are created'),
   checkpointMs: whole(1_000, 10, 60_000, 'A processor checkpoints at most this many milliseconds after a record'),
   checkpointRecords: whole(10_000, 1, 1_000_000, 'A processor checkpoints after at most this many records'),
+  snapshotMs: whole(
+    600_000,
+    100,
+    86_400_000,
+    'A processor writes a changed slot to `state.snapshots.v1` once in so many milliseconds',
+  ),
   batchRecords: whole(2_000, 1, 100_000, 'Most records of one task'),
   queueBytes: whole(32 * 1024 ** 2, 1024, 8 * 1024 ** 3, 'Bytes that a step queues between fetch and work'),
   producerLingerMs: whole(5, 0, 10_000, 'A connector sends what it has after this many milliseconds'),
   producerBatchBytes: whole(262_144, 1, 1024 ** 3, 'A connector sends as soon as this many bytes wait'),
-  producerQueueBytes: whole(64 * 1024 ** 2, 1024, 8 * 1024 ** 3, 'Waiting bytes above which a connector is congested'),
+  producerQueueBytes: whole(
+    64 * 1024 ** 2,
+    1024,
+    8 * 1024 ** 3,
+    'Bytes waiting for the brokers above which a connector is congested and a processor waits',
+  ),
   sessionTimeoutMs: whole(10_000, 1_000, 300_000, 'Silence after which a group gives up a member, in milliseconds'),
-  stallMs: whole(15_000, 1_000, 3_600_000, 'Time without progress after which a step is not alive, in milliseconds'),
+  stallMs: whole(
+    15_000,
+    1_000,
+    3_600_000,
+    'Time without progress after which a partition is reported and opened again, in milliseconds; time-outs follow from it',
+  ),
   shutdownMs: whole(10_000, 100, 600_000, 'Time to stop in, in milliseconds'),
   binanceSpotRestUrl: url(['http', 'https'], {
     description: 'Binance spot REST API',

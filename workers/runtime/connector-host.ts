@@ -55,7 +55,7 @@ export async function startConnector(step: Connector, installation: Installation
         })),
     )
   }
-  const unreport = reportGroup(installation, step.name, group, runner, () => runner.report())
+  const unreport = reportGroup(installation, step.name, group, runner, () => {})
   await group.start()
   return {
     name: step.name,
@@ -78,8 +78,9 @@ interface Assigned {
 interface Runner {
   /** Whether sending is being tried again. */
   readonly retrying: boolean
+  /** Bytes that wait for their acknowledgement. */
+  readonly queuedBytes: number
   assign(feeds: readonly Assigned[]): void
-  report(): void
   stop(): Promise<void>
 }
 
@@ -122,19 +123,25 @@ async function createRunner(step: Connector, context: Context, installation: Ins
     get retrying() {
       return accumulator.retrying
     },
+    get queuedBytes() {
+      return accumulator.queuedBytes
+    },
     assign(feeds) {
       const same =
         feeds.length === wanted.length &&
         feeds.every(({ feed, opening }, at) => feed === wanted[at]?.feed && opening === wanted[at]?.opening)
       if (same || stopped) return
+      const left = wanted.filter(({ feed }) => !feeds.some((held) => held.feed === feed))
       wanted = feeds
       ending.abort()
+      // What another replica holds now is its to report.
+      for (const { feed } of left) {
+        context.metrics.feedStaleness.remove({ feed })
+        context.metrics.clockSkew.remove({ feed })
+      }
       ending = new AbortController()
       const { signal } = ending
       running = running.then(() => run(feeds, signal))
-    },
-    report() {
-      context.metrics.queuedBytes.set({ step: step.name }, accumulator.queuedBytes)
     },
     async stop() {
       stopped = true

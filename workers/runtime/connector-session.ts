@@ -1,15 +1,12 @@
 /** What one run of a connector is given: sending, marks, cursors, congestion, journals. */
 import { topics } from '../../schemas/topics.ts'
 import type { FeedCursor } from '../../schemas/types.ts'
-import { Encoder } from './codec.ts'
-import type { Connector, ConnectorSession, Context, Journal, Micros, Stamp, Topic } from './definitions.ts'
-import { markHeaders, placeHeaders } from './headers.ts'
+import type { Connector, ConnectorSession, Context, Journal, Lane, Micros, Stamp, Topic } from './definitions.ts'
 import type { Installation } from './installation.ts'
 import { TopicJournal } from './journal.ts'
 import type { Accumulator } from './kafka/accumulator.ts'
-import { Partitioner } from './kafka/client.ts'
 import { sessionPosition } from './position.ts'
-import { newTraceparent } from './trace.ts'
+import { RecordSender } from './record-sender.ts'
 
 const saveMs = 1_000
 
@@ -25,19 +22,12 @@ export interface SessionOptions {
   readonly lastSession: number
 }
 
-interface Target {
-  readonly name: string
-  readonly partitioner: Partitioner
-  readonly compressed: boolean
-}
-
 export class Session implements ConnectorSession {
   readonly feeds: ConnectorSession['feeds']
   readonly context: Context
   readonly signal: AbortSignal
   readonly #options: SessionOptions
-  readonly #encoder: Encoder
-  readonly #targets = new Map<string, Target>()
+  readonly #sender: RecordSender
   readonly #cursors = new Map<string, string>()
   readonly #saver: NodeJS.Timeout
   readonly #session: number
@@ -50,31 +40,27 @@ export class Session implements ConnectorSession {
     this.#session = Math.max(Date.now(), options.lastSession + 1)
     this.context = options.context
     this.signal = options.signal
-    this.#encoder = new Encoder(options.schemaIds)
-    for (const topic of [...options.step.outputs, topics.feedsCursors]) {
-      const compressed = topic.maxMessageBytes !== undefined
-      this.#targets.set(topic.name, {
-        name: options.installation.names.topic(topic),
-        partitioner: new Partitioner(topic),
-        compressed,
-      })
-    }
+    const { step, installation, accumulator, schemaIds } = options
+    this.#sender = new RecordSender({
+      step: step.name,
+      topics: [...step.outputs, topics.feedsCursors],
+      names: installation.names,
+      schemaIds,
+      append: (topic, partition, message, compressed) => accumulator.append(topic, partition, message, compressed),
+    })
     this.#saver = setInterval(() => void this.#save(), saveMs)
   }
 
   send<T extends object>(topic: Topic<T>, record: T, stamp: Stamp): void {
-    const { name, partitioner, compressed } = this.#target(topic)
-    const key = topic.key(record)
-    const value = this.#encoder.encode(topic, record)
-    const headers = { ...placeHeaders(stamp), traceparent: newTraceparent() }
-    const message = { key, value, headers }
-    this.#options.accumulator.append(name, partitioner.of(key), message, compressed)
+    this.#sender.send(topic, record, stamp)
+  }
+
+  lane<T extends object>(topic: Topic<T>, key: string, origin: string): Lane<T> {
+    return this.#sender.lane(topic, key, origin)
   }
 
   mark(topic: Topic, key: string, origin: string, time: Micros): void {
-    const { name, partitioner } = this.#target(topic)
-    const headers = markHeaders({ origin, time, block: null, finalized: null, removed: false }, undefined)
-    this.#options.accumulator.append(name, partitioner.of(key), { key, value: null, headers })
+    this.#sender.mark(topic, key, origin, time)
   }
 
   saveCursor(feed: string, cursor: string): void {
@@ -90,7 +76,7 @@ export class Session implements ConnectorSession {
   }
 
   journal<T extends object>(topic: Topic<T>, key: string): Journal<T> {
-    return new TopicJournal(topic, key, this.#options.installation, this.#options.accumulator, this.#encoder)
+    return new TopicJournal(topic, key, this.#options.installation, this.#options.accumulator, this.#sender.encoder)
   }
 
   /** Saves what is to be saved and ends. */
@@ -110,12 +96,5 @@ export class Session implements ConnectorSession {
       const record: FeedCursor = { id: `${feed}:${position}`, feed, ts: this.context.now(), cursor }
       this.send(topics.feedsCursors, record, { origin: feed, position })
     }
-  }
-
-  #target(topic: Topic): Target {
-    const target = this.#targets.get(topic.name)
-    if (target === undefined)
-      throw new Error(`${this.#options.step.name} sends to ${topic.name}, which is none of its outputs`)
-    return target
   }
 }

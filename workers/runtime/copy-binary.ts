@@ -18,21 +18,20 @@ export class CopyEncoder {
   readonly #out = new Slabs();
 
   /**
-   * @param rows one value a column each
    * @returns chunks that together are the body of the COPY
    * @throws PoisonError `refused` that names the column, where a value does not fit it
    */
-  *encode(columns: readonly Column[], rows: Iterable<readonly ColumnValue[]>): Generator<Buffer, void> {
+  *encode<Row>(columns: readonly Column<Row>[], records: Iterable<Row>): Generator<Buffer, void> {
     const out = this.#out
     out.restart()
     out.bytes(signature)
-    const writers = columns.map((column) => writerOf[column.type])
-    for (const row of rows) {
-      out.int16(columns.length)
-      for (let i = 0; i < writers.length; i++) {
-        const value = row[i]
+    const fields = columns.map((column) => ({ column, value: column.value, write: writerOf[column.type] }))
+    for (const record of records) {
+      out.int16(fields.length)
+      for (const { column, value: valueOf, write } of fields) {
+        const value = valueOf(record)
         if (value === null) out.int32(-1)
-        else if (value === undefined || writers[i]?.(out, value) === false) throw refusal(columns[i], value)
+        else if (value === undefined || !write(out, value)) throw refusal(column, value)
       }
       if (out.full.length > 0) yield* out.takeFull()
     }
@@ -42,9 +41,9 @@ export class CopyEncoder {
   }
 }
 
-function refusal(column: Column | undefined, value: ColumnValue | undefined): PoisonError {
+function refusal({ name, type }: { name: string; type: ColumnType }, value: ColumnValue | undefined): PoisonError {
   const shown = JSON.stringify(value) ?? 'undefined'
-  return new PoisonError('refused', `column ${column?.name} takes ${column?.type}, not ${shown.slice(0, 80)}`)
+  return new PoisonError('refused', `column ${name} takes ${type}, not ${shown.slice(0, 80)}`)
 }
 
 /** Writes the length and the value; returns false where the value does not fit the type. */
@@ -84,9 +83,13 @@ const writerOf: Record<ColumnType, Writer> = {
 }
 
 function writeInt64(out: Slabs, value: unknown): boolean {
-  if (!Number.isSafeInteger(value)) return false
-  out.int32(8)
-  out.int64(Number(value))
+  if (typeof value !== 'number' || !Number.isSafeInteger(value)) return false
+  const at = out.reserve(12)
+  const { view } = out
+  const high = Math.floor(value / 2 ** 32)
+  view.setInt32(at, 8)
+  view.setInt32(at + 4, high)
+  view.setInt32(at + 8, value - high * 2 ** 32)
   return true
 }
 
@@ -99,7 +102,7 @@ function writeBigint(out: Slabs, text: string): boolean {
   return true
 }
 
-const [minus, point, zero] = [0x2d, 0x2e, 0x30]
+const [minus, zero] = [0x2d, 0x30]
 /** Source: numeric_recv in PostgreSQL's numeric.c; NUMERIC_NEG. */
 const negative = 0x4000
 /** The most digits behind a point; amounts on chains have 78 in all. */
@@ -107,33 +110,39 @@ const most = 16_383
 
 /** A decimal as groups of four digits, aligned to the point; the digits behind it, zeros too, are the scale. */
 function writeNumeric(out: Slabs, text: string): boolean {
+  const { length } = text
   const start = text.charCodeAt(0) === minus ? 1 : 0
   const dot = text.indexOf('.', start)
-  const whole = (dot < 0 ? text.length : dot) - start
-  const fraction = dot < 0 ? 0 : text.length - dot - 1
-  if (whole === 0 || dot === text.length - 1 || text.length > most) return false
+  const whole = (dot < 0 ? length : dot) - start
+  const fraction = dot < 0 ? 0 : length - dot - 1
+  if (whole === 0 || dot === length - 1 || length > most) return false
   const groupsBefore = (whole + 3) >> 2
   const groups = groupsBefore + ((fraction + 3) >> 2)
-  out.int32(8 + 2 * groups)
-  out.int16(groups)
-  out.int16(groupsBefore - 1)
-  out.int16(start === 1 ? negative : 0)
-  out.int16(fraction)
+  let at = out.reserve(12 + 2 * groups)
+  const { view } = out
+  view.setInt32(at, 8 + 2 * groups)
+  view.setInt16(at + 4, groups)
+  view.setInt16(at + 6, groupsBefore - 1)
+  view.setInt16(at + 8, start === 1 ? negative : 0)
+  view.setInt16(at + 10, fraction)
+  at += 12
   // Position of a digit within its group of four: the last before the point and the fourth behind it end a group.
   let left = ((whole - 1) & 3) + 1
   let group = 0
-  for (let i = start; i < text.length; i++) {
-    const code = text.charCodeAt(i)
-    if (code === point && i === dot) continue
-    const digit = code - zero
-    if (digit < 0 || digit > 9) return false
+  for (let i = start; i < length; i++) {
+    const digit = text.charCodeAt(i) - zero
+    if (digit < 0 || digit > 9) {
+      if (i === dot) continue
+      return false
+    }
     group = group * 10 + digit
     if (--left > 0) continue
-    out.int16(group)
+    view.setInt16(at, group)
+    at += 2
     group = 0
     left = 4
   }
-  if (left < 4) out.int16(group * 10 ** left)
+  if (left < 4) view.setInt16(at, group * 10 ** left)
   return true
 }
 
@@ -190,6 +199,10 @@ class Slabs {
     return this.#slab.buffer.subarray(0, this.#at)
   }
 
+  get view(): DataView {
+    return this.#slab.view
+  }
+
   /** Begins anew: the chunks handed out so far are overwritten. */
   restart(): void {
     this.#slabs.length = Math.min(this.#slabs.length, keptSlabs)
@@ -206,8 +219,8 @@ class Slabs {
     this.#at = 0
   }
 
-  /** @returns where `size` bytes can be written */
-  #reserve(size: number): number {
+  /** @returns where in `view` the next `size` bytes are to be written */
+  reserve(size: number): number {
     if (this.#at + size > this.#slab.buffer.length) {
       this.#full.push(this.rest())
       this.#take(size)
@@ -218,45 +231,38 @@ class Slabs {
   }
 
   int8(value: number): void {
-    const at = this.#reserve(1)
+    const at = this.reserve(1)
     this.#slab.view.setInt8(at, value)
   }
 
   int16(value: number): void {
-    const at = this.#reserve(2)
+    const at = this.reserve(2)
     this.#slab.view.setInt16(at, value)
   }
 
   int32(value: number): void {
-    const at = this.#reserve(4)
+    const at = this.reserve(4)
     this.#slab.view.setInt32(at, value)
   }
 
-  /** @param value a safe integer */
-  int64(value: number): void {
-    const at = this.#reserve(8)
-    this.#slab.view.setInt32(at, Math.floor(value / 2 ** 32))
-    this.#slab.view.setInt32(at + 4, value)
-  }
-
   bigint(value: bigint): void {
-    const at = this.#reserve(8)
+    const at = this.reserve(8)
     this.#slab.view.setBigInt64(at, value)
   }
 
   float64(value: number): void {
-    const at = this.#reserve(8)
+    const at = this.reserve(8)
     this.#slab.view.setFloat64(at, value)
   }
 
   bytes(value: Buffer): void {
-    const at = this.#reserve(value.length)
+    const at = this.reserve(value.length)
     value.copy(this.#slab.buffer, at)
   }
 
   /** Length and UTF-8. */
   text(value: string): true {
-    const start = this.#reserve(4 + 3 * value.length) + 4
+    const start = this.reserve(4 + 3 * value.length) + 4
     const end = start + this.#utf8(value, start)
     this.#slab.view.setInt32(start - 4, end - start)
     this.#at = end

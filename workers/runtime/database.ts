@@ -3,7 +3,7 @@ import { pipeline } from 'node:stream/promises'
 import pg from 'pg'
 import { from as copyFrom } from 'pg-copy-streams'
 import { CopyEncoder } from './copy-binary.ts'
-import type { Column, Micros, SinkTransaction } from './definitions.ts'
+import type { Micros, SinkTransaction } from './definitions.ts'
 import { FatalError, PoisonError, RetryableError } from './errors.ts'
 
 export interface DatabaseConfig {
@@ -44,6 +44,8 @@ const applicationName = 'crypto-intel'
 /** How long a frozen process may hold its locks; acknowledging refused records in the broker must fit in. */
 const idleInTransactionMs = 20_000
 const connectMs = 10_000
+/** The server ends a statement first; whoever says nothing for so much longer has gone silent. */
+const silentMs = 2_000
 
 /**
  * Connects and tries the connection.
@@ -57,17 +59,20 @@ export async function connectDatabase(config: DatabaseConfig): Promise<Database>
     application_name: applicationName,
     max: config.connections ?? 8,
     keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
     connectionTimeoutMillis: connectMs,
     idle_in_transaction_session_timeout: idleInTransactionMs,
     statement_timeout: statementMs,
-    // The server ends a statement first; this is for a server that has gone silent.
-    query_timeout: statementMs === 0 ? 0 : statementMs + 5_000,
+    query_timeout: statementMs === 0 ? 0 : statementMs + silentMs,
     types: { getTypeParser },
   }
-  const pool = new pg.Pool(settings)
-  // Whoever works on a connection that is lost learns it from the query; the pool replaces the idle ones.
-  pool.on('error', ignore)
-  pool.on('connect', (client) => client.on('error', ignore))
+  let pool = createPool(settings)
+  /** Where one connection has gone silent the others that were made before are not to be trusted either. */
+  const renew = (silent: pg.Pool): void => {
+    if (pool !== silent) return
+    pool = createPool(settings)
+    void silent.end()
+  }
   const open = async (): Promise<pg.Client> => {
     const client = new pg.Client(settings)
     client.on('error', ignore)
@@ -77,8 +82,12 @@ export async function connectDatabase(config: DatabaseConfig): Promise<Database>
   const database: Database = {
     query: (sql, values) => database.use((connection) => connection.query(sql, values)),
     async use(work) {
-      const client = await pool.connect().catch((error: unknown) => refuse(error, config))
-      return during(client, work, (failed) => client.release(failed))
+      const current = pool
+      const client = await current.connect().catch((error: unknown) => refuse(error, config))
+      return during(client, work, (failed) => client.release(failed)).catch((error: unknown) => {
+        if (error instanceof Error && error.message === 'Query read timeout') renew(current)
+        throw error
+      })
     },
     async useNew(work) {
       const client = await open()
@@ -102,6 +111,14 @@ export async function connectDatabase(config: DatabaseConfig): Promise<Database>
 }
 
 const ignore = (): void => {}
+
+function createPool(settings: pg.PoolConfig): pg.Pool {
+  const pool = new pg.Pool(settings)
+  // Whoever works on a connection that is lost learns it from the query; the pool replaces the idle ones.
+  pool.on('error', ignore)
+  pool.on('connect', (client) => client.on('error', ignore))
+  return pool
+}
 
 async function during<T>(
   client: pg.ClientBase,
@@ -134,14 +151,14 @@ async function connectionOf(client: pg.ClientBase): Promise<Connection> {
   const connection: Connection = {
     pid: Number(rows[0]?.['pid']),
     query,
-    copy: (table, columns, values) =>
-      pipeline(encoder.encode(columns, values), client.query(copyFrom(copySql(table, columns)))),
+    copy: (table, columns, records) =>
+      pipeline(encoder.encode(columns, records), client.query(copyFrom(copySql(table, columns)))),
   }
   connections.set(client, connection)
   return connection
 }
 
-const copySql = (table: string, columns: readonly Column[]): string =>
+const copySql = (table: string, columns: readonly { readonly name: string }[]): string =>
   `COPY ${quoted(table)} (${columns.map((column) => quoted(column.name)).join(', ')}) FROM STDIN (FORMAT binary)`
 
 /** A name as SQL takes it. */

@@ -95,17 +95,19 @@ export function defineProcessor<In extends object, State extends object, Setting
 /** The open database transaction of a sink's batch. */
 export interface SinkTransaction {
   query(sql: string, values?: readonly unknown[]): Promise<{ rows: Record<string, unknown>[]; rowCount: number }>
-  /** Binary COPY of rows, each with one value a column, into a table. */
-  copy(table: string, columns: readonly Column[], rows: readonly (readonly ColumnValue[])[]): Promise<void>
+  /** Binary COPY into a table: a row a record. */
+  copy<Row>(table: string, columns: readonly Column<Row>[], records: readonly Row[]): Promise<void>
 }
 
 export type ColumnValue = string | number | boolean | null | readonly string[] | object
 export type ColumnType =
   'text' | 'bigint' | 'integer' | 'double' | 'numeric' | 'boolean' | 'timestamptz' | 'text[]' | 'jsonb'
-export interface Column {
+export interface Column<Row> {
   readonly name: string
   /** timestamptz takes microseconds since the epoch, numeric a decimal string, jsonb plain data. */
   readonly type: ColumnType
+  /** What a record puts into it. */
+  readonly value: (record: Row) => ColumnValue
 }
 
 /** Writes one topic to the outside world, idempotently. */
@@ -145,6 +147,12 @@ export interface Stamp {
   readonly link?: { readonly extends: string; readonly tip: string }
 }
 
+/** Where the records of one origin go that share a key. */
+export interface Lane<T extends object> {
+  /** As `ConnectorSession.send`; `position` is from position.ts. */
+  send(record: T, position: string): void
+}
+
 /** One run of a connector over the feeds that this replica holds; ends when `signal` aborts or it throws. */
 export interface ConnectorSession {
   readonly feeds: readonly { readonly feed: string; readonly cursor: string | undefined }[]
@@ -152,6 +160,8 @@ export interface ConnectorSession {
   readonly signal: AbortSignal
   /** Queues a record; it is batched, and acknowledged in order per partition. */
   send<T extends object>(topic: Topic<T>, record: T, stamp: Stamp): void
+  /** For the many records of one key and origin: `send` with all prepared that they share. */
+  lane<T extends object>(topic: Topic<T>, key: string, origin: string): Lane<T>
   /** Queues a time mark for the key of a topic: no record of the origin before `time` will follow. */
   mark(topic: Topic, key: string, origin: string, time: Micros): void
   /** Saves where a feed stands, once all that was sent before is acknowledged. */

@@ -5,7 +5,14 @@ export type ErrorClass = 'retryable' | 'poison' | 'fatal'
 
 /** Passes by itself: back off and try again. */
 export type RetryableCode =
-  'unavailable' | 'timeout' | 'rate-limited' | 'fence-lost' | 'stale-upstream' | 'inconsistent-upstream'
+  | 'unavailable'
+  | 'timeout'
+  | 'rate-limited'
+  | 'fence-lost'
+  | 'newer-state'
+  | 'stale-upstream'
+  | 'inconsistent-upstream'
+  | 'thread-died'
 /** Of one record: it goes to dlq.v1 and the stream goes on. */
 export type PoisonCode = 'undecodable' | 'unstamped' | 'unprocessable' | 'refused' | 'late'
 /** A person has to change something: the process ends. */
@@ -21,6 +28,7 @@ export type FatalCode =
   | 'redis'
   | 'reorganisation'
   | 'history'
+  | 'replay'
   | 'shutdown'
   | 'usage'
 export type ErrorCode = RetryableCode | PoisonCode | FatalCode

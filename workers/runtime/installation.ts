@@ -5,18 +5,28 @@ import type { Context, Step } from './definitions.ts'
 import { RetryableError, classify, oneLine } from './errors.ts'
 import type { Health } from './health.ts'
 import { createKafka, createNames, type Names } from './kafka/client.ts'
-import { LogEnds } from './kafka/log-ends.ts'
+import { LogEnds, type Bounds } from './kafka/log-ends.ts'
+import { readStretch } from './kafka/read.ts'
 import { Registry } from './kafka/registry.ts'
 import type { Shutdown } from './shutdown.ts'
 import { RedisStore } from './state/redis-store.ts'
+import { SnapshotReader } from './state/snapshot-reader.ts'
 import { Threads } from './threads.ts'
+
+/** How a replay reads: topics of another namespace, and no further than to an offset. */
+export interface Reading {
+  readonly inputNames?: Names
+  readonly bounds?: Bounds
+}
 
 export class Installation {
   readonly context: Context
   readonly names: Names
+  /** Of what steps read. */
+  readonly inputNames: Names
   readonly kafka: Kafka
   readonly health: Health
-  readonly ends = new LogEnds(() => this.admin())
+  readonly ends: LogEnds
   readonly #shutdown: Shutdown
   #admin: Promise<Admin> | undefined
   #producer: Promise<Producer> | undefined
@@ -24,12 +34,15 @@ export class Installation {
   #database: Promise<Database> | undefined
   #threads: Threads | undefined
   #registry: Registry | undefined
+  #snapshotReader: SnapshotReader | undefined
 
-  constructor(context: Context, health: Health, shutdown: Shutdown) {
+  constructor(context: Context, health: Health, shutdown: Shutdown, { inputNames, bounds }: Reading = {}) {
     this.context = context
     this.health = health
     this.#shutdown = shutdown
     this.names = createNames(context.config.namespace)
+    this.inputNames = inputNames ?? this.names
+    this.ends = new LogEnds(() => this.admin(), bounds, (topic, partition, offset) => this.#appendTime(topic, partition, offset)) // prettier-ignore
     this.kafka = createKafka(context.config, context.log)
   }
 
@@ -78,10 +91,18 @@ export class Installation {
     return this.#store
   }
 
+  get snapshotReader(): SnapshotReader {
+    const { kafka, names, inputNames, ends, registry } = this
+    this.#snapshotReader ??= new SnapshotReader({ kafka, names, inputNames, ends, registry, admin: () => this.admin() })
+    return this.#snapshotReader
+  }
+
   database(): Promise<Database> {
     this.#database ??= this.#released('database', async () => {
-      const { databaseUrl: url, databaseCaFile: caFile, databasePool: connections } = this.context.config
-      const database = await connectDatabase({ url, caFile, connections })
+      const { databaseUrl: url, databaseCaFile: caFile, databasePool: connections, stallMs } = this.context.config
+      // Longer than a stall takes to be reported, and short enough that it is recovered in twice that time.
+      const statementMs = Math.round((stallMs * 4) / 3)
+      const database = await connectDatabase({ url, caFile, connections, statementMs })
       return { value: database, release: () => database.close() }
     })
     return this.#database
@@ -89,7 +110,8 @@ export class Installation {
 
   threads(): Threads {
     if (this.#threads === undefined) {
-      const threads = new Threads(this.context.config.threads, (error) => this.fatal(error))
+      const { threads: count, threadMemoryMb: memoryMb, recordTimeoutMs } = this.context.config
+      const threads = new Threads(count, (error) => this.fatal(error), { memoryMb, recordTimeoutMs })
       this.#threads = threads
       this.#shutdown.onStop('threads', () => threads.destroy())
     }
@@ -99,6 +121,13 @@ export class Installation {
   /** Has `release` called when the process ends, before the clients made so far are closed. */
   onStop(name: string, release: () => Promise<void> | void): void {
     this.#shutdown.onStop(name, release)
+  }
+
+  async #appendTime(topic: string, partition: number, offset: number): Promise<number | undefined> {
+    const { kafka, inputNames: names } = this
+    const stretch = { topic, partition, from: offset, to: offset + 1 }
+    const [message] = await readStretch({ kafka, admin: await this.admin(), names }, stretch)
+    return message === undefined ? undefined : Number(message.timestamp)
   }
 
   #brokers(): string {

@@ -48,6 +48,12 @@ export class Intake {
     }
   }
 
+  /** How many queued messages come before an offset; `most` where there are more. */
+  before(offset: number, most: number): number {
+    const count = this.#messages.findIndex((message, index) => index >= most || Number(message.offset) >= offset)
+    return count < 0 ? this.#messages.length : count
+  }
+
   /** @returns up to `limit` messages, taken out. */
   take(limit: number): KafkaMessage[] {
     const taken = this.#messages.splice(0, limit)

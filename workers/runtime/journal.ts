@@ -8,6 +8,7 @@ import type { Accumulator } from './kafka/accumulator.ts'
 import { Partitioner } from './kafka/client.ts'
 import { readStretch, type ReadOptions, type Stretch } from './kafka/read.ts'
 import { Positions } from './position.ts'
+import { eventTimeOf } from './step-metrics.ts'
 import { newTraceparent } from './trace.ts'
 import { schemaIdOf } from './codec.ts'
 
@@ -54,7 +55,8 @@ export class TopicJournal<T extends object> implements Journal<T> {
   async append(entries: readonly { readonly record: T; readonly stamp: Stamp }[]): Promise<'appended' | 'overtaken'> {
     for (const { record, stamp } of entries) {
       const value = this.#encoder.encode(this.#topic, record)
-      const message = { key: this.#key, value, headers: { ...placeHeaders(stamp), traceparent: newTraceparent() } }
+      const headers = { ...placeHeaders(stamp), traceparent: newTraceparent() }
+      const message = { key: this.#key, value, headers, time: eventTimeOf(record) }
       this.#accumulator.append(this.#name, this.#partition, message, this.#topic.maxMessageBytes !== undefined)
     }
     await this.#accumulator.flushed()
@@ -97,10 +99,16 @@ function longestChain(messages: readonly KafkaMessage[]): KafkaMessage[] {
     start++
   ) {
     const positions = new Positions()
-    const chain = messages.slice(start).filter((message) => {
+    let chain: KafkaMessage[] = []
+    let tip: string | undefined
+    for (const message of messages.slice(start)) {
       const place = placeOf(message.headers)
-      return place !== undefined && positions.accept(place)
-    })
+      if (place === undefined || !positions.accept(place)) continue
+      // The reader has changed over to a longer chain.
+      if (tip !== undefined && place.link?.extends !== tip) chain = []
+      tip = place.link?.tip
+      chain.push(message)
+    }
     if (chain.length > longest.length) longest = chain
   }
   return longest

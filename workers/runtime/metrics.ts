@@ -84,9 +84,14 @@ function engineMetrics(counter: CounterOf, gauge: GaugeOf, histogram: HistogramO
     threadRunSeconds: histogram('thread_run_seconds', 'Run of a task in its thread', secondsBuckets, 'step'),
     checkpointSeconds: histogram('checkpoint_seconds', 'Time that a checkpoint takes', secondsBuckets, 'step'),
     checkpointAge: gauge('checkpoint_age_seconds', 'Time since the last checkpoint', 'step'),
+    snapshots: counter('snapshots_total', 'Slots written whole to state.snapshots.v1', 'step', 'outcome'),
+    restored: counter('restored_slots_total', 'Slots that Redis had lost, loaded from their snapshot', 'step'),
     commitSeconds: histogram('commit_seconds', "Time that a sink's transaction takes", secondsBuckets, 'step'),
-    queuedBytes: gauge('queued_bytes', 'Bytes between fetch and work, or that wait for the broker', 'step'),
+    queuedBytes: gauge('queued_bytes', 'Bytes between fetch and work, and those that wait for the broker', 'step'),
     restarts: counter('restarts_total', 'Restarts of a step within its process', 'step', 'reason'),
+    stalls: counter('stalls_total', 'Partitions that had lag and made no progress', 'step', 'topic'),
+    stalledPartitions: gauge('stalled_partitions', 'Partitions that have lag and make no progress now', 'step'),
+    groupGeneration: gauge('group_generation', 'Generation of the consumer group: one more a rebalance', 'step'),
   }
 }
 

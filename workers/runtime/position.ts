@@ -3,6 +3,7 @@
  * which every reader drops what it has already seen or what does not extend what it has accepted.
  */
 
+import { GrowingNumber } from './growing-number.ts'
 import { guarded } from './test-switches.ts'
 
 /** Digits of Number.MAX_SAFE_INTEGER, so that any safe integer sorts as text. */
@@ -21,6 +22,13 @@ export const sequencePosition = (sequence: number): string => String(sequence).p
  */
 export const sessionPosition = (session: number, counter: number): string =>
   `${sequencePosition(session)}.${sequencePosition(counter)}`
+
+/** `sequencePosition` for many in a row. */
+export const sequencePositions = (): GrowingNumber => new GrowingNumber('', wide)
+
+/** `sessionPosition` for the counters of one session. */
+export const sessionPositions = (session: number): GrowingNumber =>
+  new GrowingNumber(`${sequencePosition(session)}.`, wide)
 
 /** Start of the positions of what a processor emits for the input at `offset`; `emissionIndex` completes it. */
 export const emissionBase = (generation: number, offset: number): string =>
@@ -55,58 +63,110 @@ export interface Placed {
   readonly link?: { readonly extends: string; readonly tip: string } | undefined
 }
 
+/** Messages that extend each other, and where they led to, the newest last. */
+interface Branch {
+  readonly position: string
+  readonly tips: readonly string[]
+}
+
+/** What a reader remembers of an origin. */
+interface Known {
+  position: string
+  tip: string | undefined
+  /** Of a journal whose beginning is not settled: where each message led to, and the newest ones that do not fit. */
+  young: { readonly tips: readonly string[]; readonly rival: Branch | undefined } | undefined
+}
+
+/** Messages after which a reader that began in the middle of a journal believes what it has accepted. */
+const settledAfter = 16
+
 /**
  * The positions that one reader has accepted of one input partition.
  *
  * A message is accepted if its position is higher than the highest accepted of its origin and, where it is a journal's,
  * if it extends the tip. Everything else was written again (a restart, a resent batch, a replay) or by a writer that
  * had been overtaken.
+ *
+ * A reader that begins in the middle of a journal, where retention has cut it or a replay begins, cannot tell whether the
+ * first message is an overtaken writer's, and would then drop everything else for ever. So until it has accepted 16 it
+ * remembers what does not fit, and goes on with that as soon as it is the longer chain.
  */
 export class Positions {
-  readonly #accepted = new Map<string, { -readonly [Field in keyof Accepted]: Accepted[Field] }>()
+  readonly #known = new Map<string, Known>()
   readonly #changed = new Set<string>()
 
   /** @param stored what `changes` gave before, origin → text */
   constructor(stored: Iterable<readonly [string, string]> = []) {
-    for (const [origin, text] of stored) this.#accepted.set(origin, decodeAccepted(text))
+    for (const [origin, text] of stored) this.#known.set(origin, decodeKnown(text))
   }
 
   /** @returns whether the message is new; if so it counts as accepted. */
-  accept(message: Placed): boolean {
-    const last = this.#accepted.get(message.origin)
-    if (last !== undefined && rule) {
-      if (message.position <= last.position) return false
-      if (message.link !== undefined && last.tip !== undefined && message.link.extends !== last.tip) return false
+  accept({ origin, position, link }: Placed): boolean {
+    const last = this.#known.get(origin)
+    if (last === undefined) {
+      const young = link === undefined ? undefined : { tips: [link.tip], rival: undefined }
+      this.#known.set(origin, { position, tip: link?.tip, young })
+      this.#changed.add(origin)
+      return true
     }
-    const { origin, position, link } = message
-    if (last === undefined) this.#accepted.set(origin, { position, tip: link?.tip })
-    else {
-      last.position = position
-      last.tip = link?.tip
+    if (rule) {
+      if (link !== undefined && last.tip !== undefined && link.extends !== last.tip) {
+        if (!this.#outgrows(origin, last, position, link)) return false
+      } else if (position <= last.position) return false
+      else if (last.young !== undefined && link !== undefined) last.young = grown(last.young.tips, link.tip)
     }
+    last.position = position
+    last.tip = link?.tip
     this.#changed.add(origin)
     return true
   }
 
+  /** Remembers a message that does not extend the tip. @returns whether its chain is now longer than the accepted one */
+  #outgrows(origin: string, last: Known, position: string, link: NonNullable<Placed['link']>): boolean {
+    if (last.young === undefined) return false
+    const { tips, rival } = last.young
+    this.#changed.add(origin)
+    // What leads to where we have been was written again.
+    if (tips.includes(link.tip)) {
+      last.young = { tips, rival: undefined }
+      return false
+    }
+    const continues = rival !== undefined && rival.tips.at(-1) === link.extends && rival.position < position
+    const branch = { position, tips: continues ? [...rival.tips, link.tip] : [link.tip] }
+    const longer = branch.tips.length > tips.length && position > last.position
+    last.young = longer ? grown(branch.tips.slice(0, -1), link.tip) : { tips, rival: branch }
+    return longer
+  }
+
   /** @returns the origins that changed since the last call, as text to store. */
   changes(): [origin: string, text: string][] {
-    const changed = [...this.#changed].map((origin): [string, string] => [
-      origin,
-      encodeAccepted(this.#accepted.get(origin) ?? { position: '', tip: undefined }),
-    ])
+    const changed = [...this.#changed].flatMap((origin): [string, string][] => {
+      const known = this.#known.get(origin)
+      return known === undefined ? [] : [[origin, encodeKnown(known)]]
+    })
     this.#changed.clear()
     return changed
   }
 
   get(origin: string): Accepted | undefined {
-    return this.#accepted.get(origin)
+    return this.#known.get(origin)
   }
 }
 
-const encodeAccepted = (accepted: Accepted): string =>
-  accepted.tip === undefined ? accepted.position : `${accepted.position} ${accepted.tip}`
+const grown = (tips: readonly string[], tip: string): Known['young'] =>
+  tips.length + 1 < settledAfter ? { tips: [...tips, tip], rival: undefined } : undefined
 
-function decodeAccepted(text: string): Accepted {
-  const [position = '', tip] = text.split(' ')
-  return { position, tip }
+/** `position`, of journals followed by the tip, and as long as they are young by the tips and those of the rival. */
+function encodeKnown({ position, tip, young }: Known): string {
+  const rival = young?.rival
+  return [position, tip, young?.tips.join(), rival?.position, rival?.tips.join()]
+    .filter((part) => part !== undefined)
+    .join(' ')
+}
+
+function decodeKnown(text: string): Known {
+  const [position = '', tip, tips, rivalPosition, rivalTips = ''] = text.split(' ')
+  if (tips === undefined) return { position, tip, young: undefined }
+  const rival = rivalPosition === undefined ? undefined : { position: rivalPosition, tips: rivalTips.split(',') }
+  return { position, tip, young: { tips: tips.split(','), rival } }
 }

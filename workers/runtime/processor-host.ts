@@ -1,4 +1,5 @@
 /** Runs a processor: its group, its slots, its producer side, its metrics. */
+import { topics } from '../../schemas/topics.ts'
 import type { Context, Processor, Topic } from './definitions.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { oneLine } from './errors.ts'
@@ -10,6 +11,8 @@ import { Group } from './kafka/group.ts'
 import type { Registry } from './kafka/registry.ts'
 import { ProcessorSlot } from './processor-slot.ts'
 import type { RedisStore } from './state/redis-store.ts'
+import type { SnapshotReader } from './state/snapshot-reader.ts'
+import { SnapshotWriter } from './state/snapshots.ts'
 import type { Threads } from './threads.ts'
 import { createAccumulator, registerSchemas, reportGroup, type RunningStep } from './step-support.ts'
 
@@ -28,6 +31,8 @@ export interface ProcessorShared {
   readonly registry: Registry
   readonly accumulator: Accumulator
   readonly deadLetters: DeadLetters
+  readonly snapshots: SnapshotWriter
+  readonly snapshotReader: SnapshotReader
   readonly outputs: readonly OutputTopic[]
   readonly schemaIds: ReadonlyMap<string, number>
   readonly settings: unknown
@@ -38,15 +43,26 @@ export interface ProcessorShared {
 export async function startProcessor(step: Processor, installation: Installation): Promise<RunningStep> {
   const context = forStep(installation.context, step.name)
   const { names, registry } = installation
-  const schemaIds = await registerSchemas(installation, step.outputs)
+  const schemaIds = await registerSchemas(installation, [...step.outputs, topics.stateSnapshots])
   const accumulator = await createAccumulator(installation, context, step.name)
+  const snapshotAccumulator = await createAccumulator(installation, context, step.name)
+  const store = await installation.store()
   const shared: ProcessorShared = {
     context,
-    store: await installation.store(),
+    store,
     threads: installation.threads(),
     registry,
     accumulator,
     deadLetters: new DeadLetters(context, names, step.name, accumulator, schemaIds),
+    snapshots: new SnapshotWriter({
+      context,
+      step: step.name,
+      names,
+      store,
+      accumulator: snapshotAccumulator,
+      schemaIds,
+    }),
+    snapshotReader: installation.snapshotReader,
     outputs: step.outputs.map((topic) => ({ topic, name: names.topic(topic), partitioner: new Partitioner(topic) })),
     schemaIds,
     settings: step.settings?.(context.watch),
@@ -60,14 +76,16 @@ export async function startProcessor(step: Processor, installation: Installation
     context,
     kafka: installation.kafka,
     ends: installation.ends,
-    names,
+    names: installation.inputNames,
     step: step.name,
     topics: step.inputs,
+    version: step.state.version,
     createSlot: (control) => {
       const slot = new ProcessorSlot(step, shared, control)
       slots.add(slot)
       return slot
     },
+    waiting: () => accumulator.retrying,
     fatal: (error) => installation.fatal(error),
   })
   const unreport = reportGroup(installation, step.name, group, accumulator, () => {
@@ -81,10 +99,11 @@ export async function startProcessor(step: Processor, installation: Installation
     name: step.name,
     async stop() {
       unreport()
-      await group.pauseAll()
+      group.pauseAll()
       await Promise.all([...slots].map((slot) => slot.drain()))
       await group.stop()
       accumulator.close()
+      snapshotAccumulator.close()
     },
   }
 }

@@ -5,23 +5,22 @@
 import type { KafkaMessage } from 'kafkajs'
 import type { Processor } from './definitions.ts'
 import { classify, oneLine } from './errors.ts'
-import { markHeaders, markOf, placeHeaders } from './headers.ts'
 import { Intake } from './intake.ts'
 import type { Resumption, Slot, SlotControl } from './kafka/slot.ts'
-import { FrameWriter } from './packing.ts'
-import { emissionPosition } from './position.ts'
+import { ThreadDied } from './lane.ts'
 import type { ProcessorShared } from './processor-host.ts'
-import { packMark, packRecord, readOutputs } from './slot-task.ts'
-import { schemaIdOf } from './codec.ts'
+import { Publisher } from './publisher.ts'
+import type { Fault } from './slot-task.ts'
 import type { ClaimedSlot } from './state/redis-store.ts'
+import { assertReadable } from './state/version.ts'
+import { SlotSnapshots } from './state/slot-snapshots.ts'
+import { Suspects } from './suspects.ts'
+import { packTask, readSchemas } from './task-packer.ts'
 import { guarded } from './test-switches.ts'
-import type { RunAnswer } from './thread.ts'
+import type { RunAnswer, ThreadTask } from './thread.ts'
 
 let openings = 0
-/** Only an explicit reprocessing raises it. */
-const generation = 0
 const retryMs = 250
-const nothing = Buffer.alloc(0)
 const acknowledgedFirst = guarded('acknowledgement')
 
 export class ProcessorSlot implements Slot {
@@ -32,6 +31,8 @@ export class ProcessorSlot implements Slot {
   #thread = ''
   readonly #origin: string
   readonly #intake: Intake
+  readonly #publisher: Publisher
+  readonly #snapshots: SlotSnapshots
   /** Grows whenever memory is dropped: what began before then no longer counts. */
   #epoch = 0
   #claimed: ClaimedSlot | undefined
@@ -44,7 +45,10 @@ export class ProcessorSlot implements Slot {
   #overdue = false
   #working: Promise<void> | undefined
   #learned = new Set<number>()
-  /** Records that the step cannot process; they are in the DLQ. */
+  /** Whether the thread undoes calls into the step that throw: only where one has, since it costs something. */
+  #careful = false
+  readonly #suspects: Suspects
+  /** Records to leave out, which cannot be undone; they are in the DLQ. */
   readonly #poison = new Set<number>()
   progress = 0
 
@@ -54,6 +58,10 @@ export class ProcessorSlot implements Slot {
     this.#control = control
     this.#origin = `${step.name}:${control.topic.name}:${control.partition}`
     this.#intake = new Intake(step.name)
+    this.#suspects = new Suspects(this.#origin)
+    this.#publisher = new Publisher(step, shared, control.topic, control.partition)
+    const fatal = (error: unknown): void => control.fatal(error)
+    this.#snapshots = new SlotSnapshots(shared, this.#name, () => void this.#overtaken(), fatal)
   }
 
   get queued(): number {
@@ -79,7 +87,8 @@ export class ProcessorSlot implements Slot {
 
   async open(): Promise<Resumption> {
     const epoch = this.#drop()
-    const claimed = await this.#shared.store.claim(this.#name)
+    const claimed = await this.#snapshots.claim()
+    assertReadable(this.#step, claimed.fields)
     const thread = `${this.#origin}#${++openings}`
     await this.#shared.threads.open({
       op: 'open',
@@ -90,11 +99,13 @@ export class ProcessorSlot implements Slot {
       settings: this.#shared.settings,
       schemaIds: this.#shared.schemaIds,
       stored: claimed.fields,
+      careful: this.#careful,
     })
     if (epoch !== this.#epoch) void this.#shared.threads.close(thread)
     else {
       this.#thread = thread
       this.#claimed = claimed
+      this.#snapshots.begin(claimed)
       this.#learned = new Set()
       this.#expected = claimed.offset
       this.#appendTime = claimed.appendTime
@@ -122,7 +133,11 @@ export class ProcessorSlot implements Slot {
   async drain(): Promise<void> {
     this.#intake.take(Infinity)
     await this.#working
-    if (this.#unsaved > 0 && this.#claimed !== undefined) await this.#checkpoint(this.#epoch)
+    if (this.#unsaved === 0 || this.#claimed === undefined) return
+    await this.#checkpoint(this.#epoch).catch((error: unknown) => {
+      // What is not stored went with the thread, and is done again.
+      if (!(error instanceof ThreadDied)) throw error
+    })
   }
 
   get #name() {
@@ -132,6 +147,7 @@ export class ProcessorSlot implements Slot {
   #drop(): number {
     if (this.#claimed !== undefined) void this.#shared.threads.close(this.#thread)
     this.#claimed = undefined
+    this.#snapshots.end()
     this.#intake.reset([])
     this.#unsaved = 0
     clearTimeout(this.#due)
@@ -149,9 +165,13 @@ export class ProcessorSlot implements Slot {
   }
 
   async #loop(epoch: number): Promise<void> {
+    const { accumulator, context } = this.#shared
+    const { producerQueueBytes } = context.config
     try {
       while (epoch === this.#epoch && this.#claimed !== undefined) {
         if (this.#isDue()) await this.#checkpoint(epoch)
+        // What is published waits in memory while the brokers are away.
+        else if (accumulator.queuedBytes > producerQueueBytes) await accumulator.flushed()
         else if (this.#intake.length > 0) await this.#task(epoch)
         else return
       }
@@ -169,14 +189,14 @@ export class ProcessorSlot implements Slot {
     const { config, metrics } = this.#shared.context
     const step = this.#step.name
     const topic = this.#control.topic.name
-    const messages = this.#intake.take(config.batchRecords)
+    const messages = this.#suspects.take(this.#intake, config.batchRecords)
     const last = messages.at(-1)
     if (last === undefined) return
-    const { task, origins, ids, dropped } = this.#pack(messages)
-    const schemas = await this.#schemas(ids)
+    const { task, origins, unknown, dropped } = packTask(messages, this.#intake, this.#poison, this.#learned)
+    const schemas = await readSchemas(this.#shared.registry, unknown)
     if (epoch !== this.#epoch) return
     const sent = performance.now()
-    const answer = await this.#shared.threads.run({ op: 'run', slot: this.#thread, task, origins, schemas })
+    const answer = await this.#run({ op: 'run', slot: this.#thread, task, origins, schemas }, messages)
     if (epoch !== this.#epoch) return
     for (const [id] of schemas) this.#learned.add(id)
     metrics.threadRunSeconds.observe({ step }, answer.runMs / 1_000)
@@ -184,104 +204,48 @@ export class ProcessorSlot implements Slot {
     metrics.batchSize.observe({ step }, messages.length)
     if (dropped > 0) metrics.dropped.inc({ step, topic }, dropped)
     if (answer.crash !== undefined) return this.#crashed(messages, answer.crash)
-    for (const fault of answer.faults) this.#bury(messages, fault)
     metrics.recordsIn.inc({ step, topic }, answer.records)
-    metrics.bytesIn.inc(
-      { step, topic },
-      messages.reduce((sum, { value }) => sum + (value?.length ?? 0), 0),
-    )
-    this.#publish(answer, messages)
+    const bytes = messages.reduce((sum, { value }) => sum + (value?.length ?? 0), 0)
+    metrics.bytesIn.inc({ step, topic }, bytes)
+    this.#publisher.publish(answer, messages)
     this.#offset = Number(last.offset) + 1
     this.#appendTime = Number(last.timestamp)
+    this.#suspects.passed(Number(last.offset))
     this.#progressed(messages.length)
     this.#control.relieved()
   }
 
-  #pack(messages: readonly KafkaMessage[]) {
-    const frames = new FrameWriter()
-    const origins: string[] = []
-    const known = new Map<string, number>()
-    const ids = new Set<number>()
-    let dropped = 0
-    const indexOf = (origin: string): number => {
-      let index = known.get(origin)
-      if (index === undefined) known.set(origin, (index = origins.push(origin) - 1))
-      return index
+  /** Has the thread run a task. @throws ThreadDied, after a record that kills threads has gone to the DLQ */
+  async #run(request: ThreadTask, messages: readonly KafkaMessage[]): Promise<RunAnswer> {
+    try {
+      return await this.#shared.threads.run(request)
+    } catch (error) {
+      if (!(error instanceof ThreadDied) || error.offset === undefined) throw error
+      const { offset } = error
+      this.#shared.context.metrics.restarts.inc({ step: this.#step.name, reason: 'thread' })
+      this.progress++
+      if (this.#suspects.died(offset, error))
+        await this.#leaveOut(messages, { offset, reason: 'poison', code: 'thread-crash', error: oneLine(error) })
+      throw error
     }
-    for (const message of messages) {
-      const offset = Number(message.offset)
-      const place = this.#intake.accepts(message)
-      if (place === undefined || this.#poison.has(offset)) {
-        dropped++
-        continue
-      }
-      const mark = markOf(message.headers)
-      if (mark !== undefined) {
-        packMark(frames, offset, indexOf(mark.origin), mark)
-        continue
-      }
-      const value = message.value ?? nothing
-      const id = schemaIdOf(value)
-      if (id !== undefined && !this.#learned.has(id)) ids.add(id)
-      packRecord(frames, offset, indexOf(place.origin), message.key ?? nothing, value)
-    }
-    return { task: frames.finish(), origins, ids, dropped }
   }
 
-  async #schemas(ids: ReadonlySet<number>): Promise<[number, string][]> {
-    const schemas: [number, string][] = []
-    for (const id of ids) {
-      const schema = await this.#shared.registry.schema(id)
-      if (schema !== undefined) schemas.push([id, schema])
-    }
-    return schemas
-  }
-
-  #publish(answer: RunAnswer, messages: readonly KafkaMessage[]): void {
-    const { context, outputs, accumulator } = this.#shared
-    let source = 0
-    for (const output of readOutputs(answer.outputs)) {
-      const target = outputs[output.topic]
-      if (target === undefined) throw new Error(`${this.#step.name} emits to a topic that is none of its outputs`)
-      const position = emissionPosition(generation, output.offset, output.index)
-      if (output.mark === undefined) {
-        while (Number(messages[source]?.offset ?? Infinity) < output.offset) source++
-        const headers = placeHeaders({ origin: this.#origin, position })
-        const trace = messages[source]?.headers?.traceparent
-        if (trace !== undefined) headers.traceparent = trace
-        accumulator.append(target.name, target.partitioner.of(output.key), {
-          key: output.key,
-          value: output.value,
-          headers,
-        })
-        continue
-      }
-      const headers = markHeaders({ ...output.mark, origin: this.#origin }, position)
-      for (let partition = 0; partition < target.topic.partitions; partition++)
-        accumulator.append(target.name, partition, { key: '', value: null, headers })
-    }
-    accumulator.push()
-    if (answer.newest < 0) return
-    const { newest } = answer
-    void accumulator.flushed().then(() => {
-      context.metrics.latency.observe({ step: this.#step.name }, (context.now() - newest) / 1_000_000)
-    })
-  }
-
-  #bury(messages: readonly KafkaMessage[], fault: RunAnswer['faults'][number]): void {
-    const wanted = String(fault.offset)
-    const message = messages.find(({ offset }) => offset === wanted)
-    if (message !== undefined)
-      this.#shared.deadLetters.add(this.#control.topic, this.#control.partition, message, fault)
-  }
-
-  /** The step threw: the record goes to the DLQ, and the slot's memory, which may be half changed, is read again without it. */
-  async #crashed(messages: readonly KafkaMessage[], crash: NonNullable<RunAnswer['crash']>): Promise<void> {
-    this.#bury(messages, crash)
-    this.#poison.add(crash.offset)
+  /**
+   * The step threw, and the slot's memory may be half changed: what came since the checkpoint is done again carefully. Where
+   * that has been so already, the fault lies outside the calls that can be undone, and the record is left out.
+   */
+  async #crashed(messages: readonly KafkaMessage[], crash: Fault): Promise<void> {
+    const wasCareful = this.#careful
+    this.#careful = true
     this.#drop()
-    await this.#shared.accumulator.flushed()
+    if (wasCareful) await this.#leaveOut(messages, crash)
     this.#control.reopen(crash.error)
+  }
+
+  async #leaveOut(messages: readonly KafkaMessage[], fault: Fault): Promise<void> {
+    this.#poison.add(fault.offset)
+    this.#publisher.bury([fault], messages)
+    await this.#shared.accumulator.flushed()
   }
 
   #progressed(records: number): void {
@@ -318,10 +282,8 @@ export class ProcessorSlot implements Slot {
     this.#expected = offset
     this.progress++
     for (const poison of this.#poison) if (poison < offset) this.#poison.delete(poison)
-    this.#shared.context.metrics.checkpointSeconds.observe(
-      { step: this.#step.name },
-      (performance.now() - started) / 1_000,
-    )
+    const seconds = (performance.now() - started) / 1_000
+    this.#shared.context.metrics.checkpointSeconds.observe({ step: this.#step.name }, seconds)
     void this.#control.commit(offset)
   }
 

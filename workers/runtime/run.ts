@@ -6,6 +6,7 @@ import type { Installation } from './installation.ts'
 import { nearest } from './nearest.ts'
 import { startProcessor } from './processor-host.ts'
 import { startSink } from './sink-host.ts'
+import { beginMetrics } from './step-metrics.ts'
 import type { RunningStep } from './step-support.ts'
 
 /** @returns the steps called so, or all where none is named. @throws FatalError that names what there is. */
@@ -29,6 +30,7 @@ export function selectSteps(topology: Topology, names: readonly string[]): reado
 /** Starts the steps, which then run until the process is asked to stop. */
 export async function runSteps(steps: readonly Step[], installation: Installation): Promise<void> {
   const running: RunningStep[] = []
+  for (const step of steps) beginMetrics(step, installation.context)
   await installation.connect(steps)
   // Together: each takes part of the time there is to stop.
   installation.onStop('steps', async () => void (await Promise.all(running.map((step) => step.stop()))))

@@ -40,7 +40,7 @@ export async function startSink(step: Sink, installation: Installation): Promise
     context,
     kafka: installation.kafka,
     ends: installation.ends,
-    names,
+    names: installation.inputNames,
     step: step.name,
     topics: [step.input],
     createSlot: (control) => {
@@ -48,6 +48,7 @@ export async function startSink(step: Sink, installation: Installation): Promise
       slots.add(slot)
       return slot
     },
+    waiting: () => accumulator.retrying,
     fatal: (error) => installation.fatal(error),
   })
   const unreport = reportGroup(installation, step.name, group, accumulator, () => {
@@ -61,7 +62,7 @@ export async function startSink(step: Sink, installation: Installation): Promise
     async stop() {
       unreport()
       await endService?.()
-      await group.pauseAll()
+      group.pauseAll()
       await Promise.all([...slots].map((slot) => slot.drain()))
       await group.stop()
       accumulator.close()

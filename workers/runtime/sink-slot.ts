@@ -10,6 +10,7 @@ import type { Accumulator } from './kafka/accumulator.ts'
 import type { Resumption, Slot, SlotControl } from './kafka/slot.ts'
 import type { Registry } from './kafka/registry.ts'
 import type { SinkWriter } from './sink-writer.ts'
+import { databaseTopic, eventTimeOf } from './step-metrics.ts'
 import { traceparentOf } from './trace.ts'
 
 /** Small transactions cost as much as large ones; COPY is at its best from some thousands of rows on. */
@@ -130,7 +131,7 @@ export class SinkSlot implements Slot {
     if (last === undefined) return
     await this.#learn(messages)
     if (epoch !== this.#epoch) return
-    const { records, sources, bytes, dropped } = this.#decode(messages)
+    const { records, sources, bytes, written: bytesOut, dropped } = this.#decode(messages)
     await accumulator.flushed()
     if (epoch !== this.#epoch) return
     const started = performance.now()
@@ -162,14 +163,14 @@ export class SinkSlot implements Slot {
     metrics.batchSize.observe({ step }, records.length)
     metrics.recordsIn.inc({ step, topic }, records.length)
     metrics.bytesIn.inc({ step, topic }, bytes)
-    metrics.recordsOut.inc({ step, topic: 'database' }, records.length)
+    metrics.recordsOut.inc({ step, topic: databaseTopic }, records.length)
+    metrics.bytesOut.inc({ step, topic: databaseTopic }, bytesOut)
     if (dropped > 0) metrics.dropped.inc({ step, topic }, dropped)
     const now = context.now()
     const stride = Math.ceil(records.length / latenciesPerTransaction)
     for (let at = 0; at < records.length; at += stride) {
-      const record = records[at]
-      if (record !== undefined && 'ts' in record && typeof record.ts === 'number')
-        metrics.latency.observe({ step }, (now - record.ts) / 1_000_000)
+      const time = eventTimeOf(records[at] ?? {})
+      if (time !== undefined) metrics.latency.observe({ step }, (now - time) / 1_000_000)
     }
     void this.#control.commit(nextOffset)
     this.#control.relieved()
@@ -177,10 +178,10 @@ export class SinkSlot implements Slot {
 
   async #learn(messages: readonly KafkaMessage[]): Promise<void> {
     const { decoder, registry } = this.#shared
-    for (const { value } of messages) {
+    for (const { value, timestamp } of messages) {
       const id = value === null ? undefined : schemaIdOf(value)
       if (id === undefined || decoder.knows(id)) continue
-      const schema = await registry.schema(id)
+      const schema = await registry.schema(id, Number(timestamp))
       if (schema !== undefined) decoder.learn(id, schema)
     }
   }
@@ -188,7 +189,7 @@ export class SinkSlot implements Slot {
   #decode(messages: readonly KafkaMessage[]) {
     const records: object[] = []
     const sources: KafkaMessage[] = []
-    let [bytes, dropped] = [0, 0]
+    let [bytes, written, dropped] = [0, 0, 0]
     for (const message of messages) {
       bytes += message.value?.length ?? 0
       if (!this.#intake.accepts(message)) {
@@ -200,12 +201,13 @@ export class SinkSlot implements Slot {
         if (message.value === null) throw new PoisonError('undecodable', 'the message has no value and is no mark')
         records.push(this.#shared.decoder.decode(message.value))
         sources.push(message)
+        written += message.value.length
       } catch (error) {
         const dead = { reason: 'poison', code: 'undecodable', error: oneLine(error) } as const
         this.#shared.deadLetters.add(this.#control.topic, this.#control.partition, message, dead)
       }
     }
-    return { records, sources, bytes, dropped }
+    return { records, sources, bytes, written, dropped }
   }
 
   /** Another worker has written: if we still belong here, it was only late: read again; else let go. */

@@ -2,20 +2,28 @@
  * What a thread does for one slot: reads a packed task, decodes, runs the engine, packs what follows. The test driver and
  * the threads share it.
  */
-import type { Processor, Topic } from './definitions.ts'
+import type { Micros, Processor, Topic } from './definitions.ts'
 import { Decoder, Encoder } from './codec.ts'
 import { PoisonError, oneLine } from './errors.ts'
 import { FrameReader, FrameWriter } from './packing.ts'
 import { Engine, type Change, type Mark, type Outlet } from './state/engine.ts'
 import { PassingEngine } from './state/passing-engine.ts'
-import type { Sourced } from './state/cell.ts'
+import type { Sourced, Undo } from './state/cell.ts'
+import { storedVersion, versionField } from './state/version.ts'
 
-/** A record that cannot be read or came too late; it goes to the DLQ and the stream goes on. */
+/** A record that cannot be read or processed or came too late; it goes to the DLQ and the stream goes on. */
 export interface Fault {
   readonly offset: number
   readonly reason: 'poison' | 'late'
   readonly code: string
   readonly error: string
+  /** Where a wake-up is at fault and the record only moved time: whose, and how many of the record's came before it. */
+  readonly wakeUp?: WakeUp
+}
+
+export interface WakeUp {
+  readonly key: string
+  readonly index: number
 }
 
 export interface TaskResult {
@@ -23,7 +31,10 @@ export interface TaskResult {
   readonly outputs: ArrayBuffer
   readonly records: number
   readonly faults: readonly Fault[]
-  /** The step threw: the slot's memory is not to be trusted, the record is poison. Nothing else of the task counts. */
+  /**
+   * The step threw, and what it had done was not undone: the slot's memory is not to be trusted. Nothing of the task counts; it
+   * is to be run again by a slot that is careful, or where this one is, without the record.
+   */
   readonly crash: Fault | undefined
   /** Newest event time in the task, -1 where it held no record. */
   readonly newest: number
@@ -45,6 +56,10 @@ export interface SlotOptions {
   readonly settings: unknown
   readonly schemaIds: ReadonlyMap<string, number>
   readonly stored: Iterable<readonly [string, string]>
+  /** Whether a call into the step that throws is undone. */
+  readonly careful?: boolean
+  /** Told each offset before its record or mark is taken. */
+  readonly at?: (offset: number) => void
 }
 
 const none = -1
@@ -75,27 +90,38 @@ export function packMark(frames: FrameWriter, offset: number, origin: number, ma
   writeMark(frames, mark)
 }
 
-export class SlotTask implements Outlet {
+export class SlotTask implements Outlet, Undo {
   readonly #topic: string
   readonly #processor: Processor
   readonly #engine: Engine | PassingEngine
   readonly #decoder: Decoder<Sourced>
   readonly #encoder: Encoder
   readonly #topicIndex: ReadonlyMap<string, number>
+  readonly #at: ((offset: number) => void) | undefined
   #frames = new FrameWriter()
+  #faults: Fault[] = []
+  /** Of the step that has written the slot. */
+  #version: number
   #offset = 0
   #index = 0
+  #wakeUps = 0
+  /** Length of the frames and index when the present call began. */
+  #began: readonly [length: number, index: number] = [0, 0]
 
-  constructor({ processor, topic, settings, schemaIds, stored }: SlotOptions) {
+  constructor({ processor, topic, settings, schemaIds, stored, careful = false, at }: SlotOptions) {
     this.#topic = topic.name
     this.#processor = processor
     this.#decoder = new Decoder<Sourced>({ ...topic, key: () => '' })
     this.#encoder = new Encoder(schemaIds)
     this.#topicIndex = new Map(processor.outputs.map((output, index) => [output.name, index]))
+    this.#at = at
+    const fields = [...stored]
+    this.#version = storedVersion(fields)
+    const undo = careful ? this : undefined
     this.#engine =
       processor.removals === 'passed'
-        ? new PassingEngine(processor, settings, this, stored)
-        : new Engine(processor, settings, this, stored)
+        ? new PassingEngine(processor, settings, this, fields, undo)
+        : new Engine(processor, settings, this, fields, undo)
   }
 
   /** Makes schemas of the registry readable. */
@@ -106,7 +132,7 @@ export class SlotTask implements Outlet {
   /** @param origins the origins that the packed records name by index */
   run(task: ArrayBuffer, origins: readonly string[]): TaskResult {
     this.#frames = new FrameWriter()
-    const faults: Fault[] = []
+    const faults: Fault[] = (this.#faults = [])
     const frames = new FrameReader(task)
     let [records, newest] = [0, none]
     while (!frames.done) {
@@ -115,6 +141,8 @@ export class SlotTask implements Outlet {
       const key = frames.bytes()
       this.#offset = offset
       this.#index = 0
+      this.#wakeUps = 0
+      this.#at?.(offset)
       try {
         if (key === null) {
           this.#engine.mark(readMark(frames, origin))
@@ -128,7 +156,7 @@ export class SlotTask implements Outlet {
         if (this.#engine.record(this.#topic, key.toString(), origin, record))
           faults.push({ offset, reason: 'late', code: 'late', error: `${this.#processor.name}: its window was closed` })
       } catch (error) {
-        const crash: Fault = { offset, reason: 'poison', code: 'unprocessable', error: oneLine(error) }
+        const crash: Fault = { offset, reason: 'poison', code: 'crash', error: oneLine(error) }
         return { outputs: new ArrayBuffer(0), records: 0, faults, crash, newest: none }
       }
     }
@@ -137,7 +165,30 @@ export class SlotTask implements Outlet {
 
   /** @returns what changed since the last call. */
   changes(): Change[] {
-    return this.#engine.changes()
+    const changes = this.#engine.changes()
+    const { version } = this.#processor.state
+    if (changes.length === 0 || this.#version === version) return changes
+    this.#version = version
+    return [...changes, [versionField, String(version)]]
+  }
+
+  begin(): void {
+    this.#began = [this.#frames.length, this.#index]
+  }
+
+  rollBack(): void {
+    const [length, index] = this.#began
+    this.#frames.truncate(length)
+    this.#index = index
+  }
+
+  thrown(key: string, wake: Micros | undefined, thrown: unknown): void {
+    const [offset, error] = [this.#offset, oneLine(thrown)]
+    if (wake === undefined) this.#faults.push({ offset, reason: 'poison', code: 'unprocessable', error })
+    else {
+      const wakeUp = { key, index: this.#wakeUps++ }
+      this.#faults.push({ offset, reason: 'poison', code: 'wake-up', error: `${key} at ${wake}: ${error}`, wakeUp })
+    }
   }
 
   publish(topic: Topic, record: object): void {

@@ -26,10 +26,14 @@ export async function createAccumulator(
   return new Accumulator({
     producer: await installation.producer(),
     config,
-    onAcknowledged: (name, messages, bytes) => {
+    onAcknowledged: (name, messages, bytes, time) => {
       const topic = logical.get(name) ?? name
       metrics.recordsOut.inc({ step, topic }, messages)
       metrics.bytesOut.inc({ step, topic }, bytes)
+      // Only what a connector sends has a time: where tasks and transactions end, their own code measures.
+      if (time === undefined) return
+      metrics.batchSize.observe({ step }, messages)
+      metrics.latency.observe({ step }, (context.now() - time) / 1_000_000)
     },
     onRetry: (error) => {
       metrics.errors.inc({ step, class: 'retryable' })
@@ -51,7 +55,7 @@ export function reportGroup(
   installation: Installation,
   step: string,
   group: Group,
-  accumulator: Pick<Accumulator, 'retrying'>,
+  accumulator: Pick<Accumulator, 'retrying' | 'queuedBytes'>,
   more: () => void,
 ): () => void {
   const { metrics, config, log } = installation.context
@@ -59,7 +63,7 @@ export function reportGroup(
   let onlyDrops = false
   const timer = setInterval(() => {
     try {
-      let queued = 0
+      let queued = accumulator.queuedBytes
       let dropping = 0
       for (const slot of group.slots) {
         queued += slot.queuedBytes
@@ -70,6 +74,8 @@ export function reportGroup(
       if (onlyDrops && !wasDropping)
         log.error({ step }, 'nothing but records seen before: a writer has gone back in its sequence')
       metrics.queuedBytes.set({ step }, queued)
+      metrics.stalledPartitions.set({ step }, group.stalled)
+      metrics.groupGeneration.set({ step }, group.generation)
       const now: typeof reported = new Map()
       for (const { topic, partition, records, seconds } of group.lags()) {
         const labels = { step, topic, partition }

@@ -1,4 +1,5 @@
 /** The entry of a worker thread: holds the slots that live here and runs their tasks. */
+import { workerData } from 'node:worker_threads'
 import { move, transferableSymbol, valueSymbol } from 'piscina'
 import type { Processor, Topic } from './definitions.ts'
 import { FatalError } from './errors.ts'
@@ -15,16 +16,23 @@ export interface OpenRequest {
   readonly settings: unknown
   readonly schemaIds: ReadonlyMap<string, number>
   readonly stored: readonly (readonly [string, string])[]
+  /** Whether calls into the step that throw are undone, which costs something; else the task is given up. */
+  readonly careful?: boolean
 }
 
-/** Runs a packed task; with `checkpoint` the answer holds what has changed. */
+/** Runs a packed task. */
 export interface RunRequest {
   readonly op: 'run'
   readonly slot: string
+  /** Counts the tasks of the thread; for its watch. */
+  readonly number: number
   readonly task: ArrayBuffer
   readonly origins: readonly string[]
   readonly schemas: readonly (readonly [number, string])[]
 }
+
+/** What a slot asks for; the host numbers it. */
+export type ThreadTask = Omit<RunRequest, 'number'>
 
 export interface ChangesRequest {
   readonly op: 'changes'
@@ -36,11 +44,16 @@ export interface CloseRequest {
   readonly slot: string
 }
 
+/** Memory shared with the host: the number of the task that runs, and the offset that it is at; -1 between tasks. */
+export type ThreadWatch = Float64Array<SharedArrayBuffer>
+
 export type ThreadRequest = OpenRequest | RunRequest | ChangesRequest | CloseRequest
 export type RunAnswer = TaskResult & { readonly runMs: number }
 export type ThreadAnswer = RunAnswer | readonly Change[] | undefined | Transferred
 type Transferred = ReturnType<typeof move>
 
+const between = -1
+const watch: ThreadWatch = workerData
 const slots = new Map<string, SlotTask>()
 
 /** Called by piscina with each request of the host; in order, since a slot always lives in one thread. */
@@ -59,18 +72,36 @@ export default async function handle(request: ThreadRequest): Promise<ThreadAnsw
   }
 }
 
-async function open({ module, step, topic: name, settings, schemaIds, stored }: OpenRequest): Promise<SlotTask> {
+async function open({
+  module,
+  step,
+  topic: name,
+  settings,
+  schemaIds,
+  stored,
+  careful = false,
+}: OpenRequest): Promise<SlotTask> {
   const processor = await importProcessor(module, step)
   const topic: Topic | undefined = processor.inputs.find((input) => input.name === name)
   if (topic === undefined) throw new FatalError('topology', `${step} does not read ${name}`)
-  return new SlotTask({ processor, topic, settings, schemaIds, stored })
+  return new SlotTask({
+    processor,
+    topic,
+    settings,
+    schemaIds,
+    stored,
+    careful,
+    at: (offset) => void (watch[1] = offset),
+  })
 }
 
-function run({ slot, task, origins, schemas }: RunRequest): Transferred {
+function run({ slot, number, task, origins, schemas }: RunRequest): Transferred {
   const started = performance.now()
   const target = slotOf(slot)
   target.learn(schemas)
+  watch[0] = number
   const result = target.run(task, origins)
+  watch[1] = between
   return move(new Moved({ ...result, runMs: performance.now() - started }))
 }
 

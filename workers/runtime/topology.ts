@@ -23,8 +23,9 @@ export const outputsOf = (step: Step): readonly Topic[] => (step.kind === 'sink'
 /** Every topic that steps need on the broker, those of the runtime included. */
 export function topicsOf(steps: readonly Step[]): Topic[] {
   const cursors = steps.some(({ kind }) => kind === 'connector') ? [knownTopics.feedsCursors] : []
+  const snapshots = steps.some(({ kind }) => kind === 'processor') ? [knownTopics.stateSnapshots] : []
   const own = steps.flatMap((step) => [...inputsOf(step), ...outputsOf(step)])
-  return [...new Set<Topic>([...own, ...cursors, knownTopics.deadLetters])]
+  return [...new Set<Topic>([...own, ...cursors, ...snapshots, knownTopics.deadLetters])]
 }
 
 const serversOfKind: Record<Step['kind'], readonly Server[]> = {

@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CompressionTypes, type Message, type Producer, type RecordMetadata } from 'kafkajs'
 import type { Config } from '../config.ts'
+import type { Micros } from '../definitions.ts'
 import { classify, oneLine, RetryableError } from '../errors.ts'
 import type { Headers } from '../headers.ts'
 
@@ -21,6 +22,8 @@ export interface OutgoingMessage {
   readonly key: Buffer | string
   readonly value: Buffer | null
   readonly headers: Headers
+  /** Event time of a record that comes from outside, by which its latency is measured. */
+  readonly time?: Micros | undefined
 }
 
 interface Queue {
@@ -35,8 +38,8 @@ interface Queue {
 export interface AccumulatorOptions {
   readonly producer: Producer
   readonly config: Config
-  /** Told what a send brought, after its acknowledgement. */
-  onAcknowledged?(topic: string, messages: number, bytes: number): void
+  /** Told what a send brought a partition, after its acknowledgement; `time` of the last message. */
+  onAcknowledged?(topic: string, messages: number, bytes: number, time: Micros | undefined): void
   /** Told why a send has to be tried again. */
   onRetry(error: string): void
   /** Told of an error that trying again does not mend. */
@@ -144,7 +147,7 @@ export class Accumulator {
         queue.messages.splice(0, messages.length)
         queue.numbers.splice(0, messages.length)
         this.#bytes -= bytes
-        this.#options.onAcknowledged?.(queue.topic, messages.length, bytes)
+        this.#options.onAcknowledged?.(queue.topic, messages.length, bytes, messages.at(-1)?.time)
       }
       this.#release()
     }

@@ -1,41 +1,13 @@
 /** The only place that creates Kafka clients: security, logging, names with their namespace, and what kafkajs needs mended. */
 import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { Kafka, Partitioners, logLevel, type KafkaConfig, type LogEntry, type SASLOptions } from 'kafkajs'
 import type { Logger } from 'pino'
 import type { Config } from '../config.ts'
 import type { Topic } from '../definitions.ts'
+import { mendKafkajs } from './mend-kafkajs.ts'
 import { mendRecords } from './record-format.ts'
 
-/** How often a connection that is throttled looks whether it may go on; without a bound kafkajs looks each millisecond for ever. */
-const throttleCheckMs = 50
-
-interface RequestQueue {
-  throttledUntil: number
-  throttleCheckTimeoutId: NodeJS.Timeout | null
-  readonly pending: readonly unknown[]
-  checkPendingRequests(): void
-}
-
-/**
- * Bounds the 1 ms timer that each idle connection of kafkajs 2.2.4 runs (kafkajs issue 1751), which costs some 4 % of a
- * core a connection: a check is due only where something waits or the broker asked for a pause.
- */
-function boundTimers(): void {
-  const queue: unknown = createRequire(import.meta.url)('kafkajs/src/network/requestQueue')
-  if (typeof queue !== 'function') throw new Error('kafkajs has changed: src/network/requestQueue is no class')
-  Object.defineProperty(queue.prototype, 'scheduleCheckPendingRequests', {
-    value: function scheduleCheckPendingRequests(this: RequestQueue) {
-      if (this.throttleCheckTimeoutId !== null || this.pending.length === 0) return
-      const wait = Math.max(this.throttledUntil - Date.now(), throttleCheckMs)
-      this.throttleCheckTimeoutId = setTimeout(() => {
-        this.throttleCheckTimeoutId = null
-        this.checkPendingRequests()
-      }, wait)
-    },
-  })
-}
-boundTimers()
+mendKafkajs()
 mendRecords()
 
 /** @returns a client; connections are made when a producer, consumer or admin is. */
@@ -44,7 +16,8 @@ export function createKafka(config: Config, log: Logger): Kafka {
     clientId: 'crypto-intel',
     brokers: [...config.kafkaBrokers],
     connectionTimeout: 3_000,
-    requestTimeout: 30_000,
+    // Who is silent for so long is asked again on another connection: see mend-kafkajs.ts.
+    requestTimeout: Math.min(30_000, (config.stallMs * 2) / 3),
     retry: { initialRetryTime: 100, maxRetryTime: 5_000, retries: 8 },
     ...security(config),
     logLevel: logLevel.WARN,

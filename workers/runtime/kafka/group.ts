@@ -1,15 +1,18 @@
 /**
- * A step's membership in its consumer group. Each assigned partition is a slot: it is paused until its owner has read where
- * the store of results stands, and then read from there. kafkajs has no revoke hook and does not await its join listeners,
- * so everything that must happen before the first fetch happens synchronously in the listener.
+ * What a step holds of its consumer group. Each assigned partition is a slot: it is paused until its owner has read where
+ * the store of results stands, and then read from there.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Consumer, Kafka, KafkaMessage } from 'kafkajs'
+import type { Kafka, KafkaMessage } from 'kafkajs'
 import type { Context, Topic } from '../definitions.ts'
-import { FatalError, RetryableError, classify, oneLine } from '../errors.ts'
+import { RetryableError, classify, oneLine } from '../errors.ts'
 import type { Names } from './client.ts'
+import { Held } from './held.ts'
 import { startOf, type LogEnds } from './log-ends.ts'
+import { Member } from './member.ts'
 import type { Slot, SlotControl } from './slot.ts'
+import type { Assignment } from './sticky-assigner.ts'
+import { Watchdog } from './watchdog.ts'
 
 export interface GroupOptions {
   readonly context: Context
@@ -18,78 +21,84 @@ export interface GroupOptions {
   readonly names: Names
   readonly step: string
   readonly topics: readonly Topic[]
+  /** Of the state that the step keeps, where it keeps any: replicas of a newer one go first, see sticky-assigner.ts. */
+  readonly version?: number
   createSlot(control: SlotControl): Slot
+  /** Whether the step waits for a server that it tries again and again: that is no stall. */
+  waiting?(): boolean
   fatal(error: unknown): void
 }
 
-interface Held {
-  readonly topic: Topic
-  readonly partition: number
-  readonly slot: Slot
-  state: 'opening' | 'reading' | 'full'
-  /** Next offset expected from the broker. */
-  next: number
-  highWatermark: number
-  /** When the newest message fetched was appended, in milliseconds. */
-  newest: number
-  progressAt: number
-  progress: number
-  attempt: number
-  /** Openings since something was last worked off. */
-  failures: number
-  /** When the slot let go, in milliseconds. */
-  abandonedAt: number | undefined
-  probedAt: number
-}
-
-const fetchWaitMs = 250
 const firstBackoffMs = 100
 const longestBackoffMs = 5_000
-const watchMs = 1_000
-const leaveMs = 3_000
 
 export class Group {
   readonly #options: GroupOptions
+  readonly #member: Member
   readonly #held = new Map<string, Held>()
   readonly #logical: Map<string, Topic>
-  #consumer: Consumer | undefined
-  #watchdog: NodeJS.Timeout | undefined
+  #watchdog: Watchdog | undefined
   #stopped = false
-  #restarting = false
-  #memberId: string | undefined
-  /** Resolves when the present consumer has begun to fetch. */
-  #fetching: Promise<void> = Promise.resolve()
-  joined = false
 
   constructor(options: GroupOptions) {
+    const { names, topics, step, context, kafka } = options
     this.#options = options
-    this.#logical = new Map(options.topics.map((topic) => [options.names.topic(topic), topic]))
+    this.#logical = new Map(topics.map((topic) => [names.topic(topic), topic]))
+    this.#member = new Member({
+      context,
+      kafka,
+      step,
+      groupId: names.group(step),
+      topics: [...this.#logical.keys()],
+      version: options.version ?? 0,
+      held: () => this.#assignment(),
+      assigned: (assignment, lapsed) => this.#assigned(assignment, lapsed),
+      taken: (topic, partition, messages, highWatermark) => this.#take(topic, partition, messages, highWatermark),
+      fatal: (error) => options.fatal(error),
+    })
   }
 
   async start(): Promise<void> {
-    await this.#connect()
-    this.#watchdog = setInterval(() => this.#watch(), watchMs)
+    const { context, ends, step } = this.#options
+    await this.#member.start()
+    if (this.#stopped) return
+    this.#watchdog = new Watchdog({
+      context,
+      ends,
+      step,
+      nameOf: (held) => this.#nameOf(held),
+      held: () => this.#held.values(),
+      holds: (held, attempt) => this.#holds(held, attempt),
+      waiting: () => this.#options.waiting?.() === true,
+      open: (held) => this.#open(held),
+      restart: (cause) => this.#member.restart('stall', cause),
+      fatal: (error) => this.#options.fatal(error),
+    })
   }
 
   /** Stops fetching; what is queued stays with the slots. */
-  async pauseAll(): Promise<void> {
+  pauseAll(): void {
     this.#stopped = true
-    clearInterval(this.#watchdog)
+    this.#watchdog?.stop()
+    this.#member.settle()
     for (const held of this.#held.values()) this.#pause(held)
   }
 
   /** Leaves the group. */
   async stop(): Promise<void> {
-    await this.pauseAll()
-    // kafkajs leaves its group only once it has begun to fetch, and waits for a join that is under way. Everything is stored
-    // by now: where it takes too long the group will notice by itself.
-    const leave = async (): Promise<void> => {
-      await this.#fetching
-      await this.#consumer?.disconnect().catch(() => {})
-    }
-    await Promise.race([leave(), sleep(leaveMs)])
+    this.pauseAll()
+    await this.#member.leave()
     for (const held of this.#held.values()) held.slot.close()
     this.#held.clear()
+  }
+
+  get joined(): boolean {
+    return this.#member.joined
+  }
+
+  /** Generation of the group, which grows with each rebalance; 0 where it is not known yet. */
+  get generation(): number {
+    return this.#member.generation
   }
 
   /** The slots held now. */
@@ -97,10 +106,14 @@ export class Group {
     return [...this.#held.values()].map(({ slot }) => slot)
   }
 
+  /** How many partitions have been reported for making no progress, and make none yet. */
+  get stalled(): number {
+    return [...this.#held.values()].filter(({ stalled }) => stalled).length
+  }
+
   /** Lag of each partition held: records that are not worked off, and the age of what was fetched last. */
   lags(): { topic: string; partition: number; records: number; seconds: number }[] {
-    return [...this.#held.values()].map(({ topic, partition, highWatermark, next, newest, slot }) => {
-      const records = Math.max(0, highWatermark - next) + slot.queued
+    return [...this.#held.values()].map(({ topic, partition, newest, lag: records }) => {
       const seconds = records === 0 ? 0 : Math.max(0, Date.now() - newest) / 1_000
       return { topic: topic.name, partition, records, seconds }
     })
@@ -108,58 +121,19 @@ export class Group {
 
   /** How long a slot has had work and done none of it, in milliseconds; the longest. */
   stalledMs(): number {
-    const now = Date.now()
-    return Math.max(
-      0,
-      ...[...this.#held.values()].filter(({ slot }) => slot.busy).map(({ progressAt }) => now - progressAt),
-    )
+    return Math.max(0, ...[...this.#held.values()].filter(({ slot }) => slot.busy).map((held) => held.idleMs()))
   }
 
-  async #connect(): Promise<void> {
-    const { kafka, names, step, context } = this.#options
-    // The first connection's crash is left to the restart that it begins.
-    const again = this.#restarting
-    const consumer = kafka.consumer({
-      groupId: names.group(step),
-      sessionTimeout: context.config.sessionTimeoutMs,
-      rebalanceTimeout: Math.max(context.config.sessionTimeoutMs, 10_000),
-      heartbeatInterval: Math.floor(context.config.sessionTimeoutMs / 4),
-      maxWaitTimeInMs: fetchWaitMs,
-      maxBytes: 16 * 1024 * 1024,
-      // Whatever happens our supervisor starts a new consumer; kafkajs gives up on some errors and restarts on others.
-      retry: { initialRetryTime: 100, maxRetryTime: 2_000, retries: 5, restartOnFailure: async () => false },
-    })
-    this.#consumer = consumer
-    consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
-      if (this.#consumer === consumer) this.#assigned(payload.memberId, payload.memberAssignment)
-    })
-    this.#fetching = new Promise((resolve) => consumer.on(consumer.events.FETCH_START, () => resolve()))
-    let crash: unknown
-    consumer.on(consumer.events.CRASH, ({ payload }) => {
-      crash = payload.error
-      if (this.#consumer === consumer) this.#restart('crash', payload.error)
-    })
-    await consumer.connect()
-    await consumer.subscribe({ topics: [...this.#logical.keys()], fromBeginning: true })
-    await consumer.run({
-      autoCommit: false,
-      eachBatch: async (fetched) => {
-        // What was fetched before a seek would hide what the seek goes back to.
-        if (this.#consumer !== consumer || fetched.isStale()) return
-        const { topic, partition, messages, highWatermark } = fetched.batch
-        this.#take(topic, partition, messages, Number(highWatermark))
-      },
-    })
-    // kafkajs reports a failed join as a crash and returns: a crash while restarting is this restart's failure.
-    if (crash !== undefined && again) throw new RetryableError('unavailable', 'Joining the group', { cause: crash })
+  /** What is ours to keep at a rebalance. */
+  #assignment(): Assignment {
+    const topics: Record<string, number[]> = {}
+    for (const held of this.#held.values())
+      if (held.abandonedAt === undefined && !held.refused) (topics[this.#nameOf(held)] ??= []).push(held.partition)
+    return topics
   }
 
   /** Runs inside kafkajs's join, before it fetches. */
-  #assigned(memberId: string, assignment: Record<string, number[]>): void {
-    this.joined = true
-    // Under a new name we had been given up: others may have owned, and moved, what we hold.
-    const lapsed = this.#memberId !== undefined && this.#memberId !== memberId
-    this.#memberId = memberId
+  #assigned(assignment: Assignment, lapsed: boolean): void {
     const now = new Map<string, [Topic, number]>()
     for (const [name, partitions] of Object.entries(assignment)) {
       const topic = this.#logical.get(name)
@@ -176,8 +150,10 @@ export class Group {
       if (held === undefined) this.#open(this.#hold(name, topic, partition))
       else if (lapsed || held.abandonedAt !== undefined) this.#open(held)
       else {
-        if (held.state !== 'reading') this.#pause(held)
-        if (held.state !== 'opening') this.#seek(held, held.next)
+        if (held.state !== 'reading' || this.#stopped) this.#pause(held)
+        if (held.state === 'opening') continue
+        this.#member.seek(this.#nameOf(held), partition, held.next)
+        void this.#verify(held)
       }
     }
   }
@@ -195,12 +171,14 @@ export class Group {
       letGo: () => {
         held.abandonedAt = Date.now()
       },
-      commit: (offset) => this.#commit(name, held, offset),
+      commit: async (offset) => {
+        if (this.#held.get(name) !== held) return false
+        return (await this.#member.commit(this.#nameOf(held), partition, offset)) && this.#held.get(name) === held
+      },
       relieved: () => this.#relieve(held),
       fatal: (error) => this.#options.fatal(error),
     }
-    const slot = this.#options.createSlot(control)
-    const held: Held = { topic, partition, slot, state: 'opening', next: 0, highWatermark: 0, newest: Date.now(), progressAt: Date.now(), progress: 0, attempt: 0, failures: 0, abandonedAt: undefined, probedAt: Date.now() } // prettier-ignore
+    const held = new Held(topic, partition, this.#options.createSlot(control))
     this.#held.set(name, held)
     return held
   }
@@ -210,29 +188,23 @@ export class Group {
     held.state = 'opening'
     held.abandonedAt = undefined
     const attempt = ++held.attempt
-    const { ends, step, names } = this.#options
     this.#pause(held)
     void (async () => {
       // A failure that opening does not share would come again at once.
-      if (held.failures > 1) await sleep(Math.min(firstBackoffMs * 2 ** held.failures, longestBackoffMs))
+      const pause = held.failures > 1 ? Math.min(firstBackoffMs * 2 ** held.failures, longestBackoffMs) : 0
+      held.moved(pause)
+      await sleep(pause)
       for (
         let backoff = firstBackoffMs;
         this.#holds(held, attempt);
         backoff = Math.min(backoff * 2, longestBackoffMs)
       ) {
         try {
-          const resumption = await held.slot.open()
-          const offset = await startOf(ends, step, names.topic(held.topic), held.partition, resumption)
-          if (!this.#holds(held, attempt)) return
-          held.slot.opened(offset)
-          held.state = 'reading'
-          held.next = offset
-          held.progressAt = Date.now()
-          this.#seek(held, offset)
-          this.#resume(held)
-          return
+          return await this.#openOnce(held, attempt)
         } catch (error) {
           if (classify(error) !== 'retryable') return this.#options.fatal(error)
+          held.refused = error instanceof RetryableError && error.code === 'newer-state'
+          held.moved(backoff)
           this.#options.context.log.warn(
             { topic: held.topic.name, partition: held.partition, error: oneLine(error) },
             'opening a slot',
@@ -243,6 +215,35 @@ export class Group {
     })()
   }
 
+  async #openOnce(held: Held, attempt: number): Promise<void> {
+    const { ends, step } = this.#options
+    const name = this.#nameOf(held)
+    const resumption = await held.slot.open()
+    const offset = await startOf(ends, step, name, held.partition, resumption)
+    if (!this.#holds(held, attempt)) return
+    held.refused = false
+    held.slot.opened(offset)
+    held.state = 'reading'
+    held.next = offset
+    held.appendTime = resumption.appendTime
+    held.moved()
+    this.#member.seek(name, held.partition, offset)
+    this.#member.resume(name, held.partition)
+  }
+
+  /** Members join again also where a topic was made anew, and go on where they were: is it still the log that was read? */
+  async #verify(held: Held): Promise<void> {
+    const { attempt, partition, next: offset, appendTime } = held
+    const { ends, step, context } = this.#options
+    try {
+      await startOf(ends, step, this.#nameOf(held), partition, { offset, appendTime })
+    } catch (error) {
+      if (!this.#holds(held, attempt)) return
+      if (classify(error) === 'fatal') this.#options.fatal(error)
+      else context.log.debug({ error: oneLine(error) }, 'verifying a log')
+    }
+  }
+
   #holds(held: Held, attempt: number): boolean {
     return !this.#stopped && held.attempt === attempt && this.#held.get(`${held.topic.name}:${held.partition}`) === held
   }
@@ -251,13 +252,19 @@ export class Group {
     const topic = this.#logical.get(name)
     const held = this.#held.get(`${topic?.name}:${partition}`)
     if (held === undefined || held.state === 'opening' || this.#stopped) return
-    held.highWatermark = highWatermark
-    const fresh = messages.filter((message) => Number(message.offset) >= held.next)
+    const end = this.#options.ends.boundOf(name, partition)
+    held.highWatermark = Math.min(highWatermark, end)
+    if (jumped(held, messages)) {
+      held.failures++
+      return this.#open(held)
+    }
+    const fresh = messages.filter(({ offset }) => Number(offset) >= held.next && Number(offset) < end)
+    if (Number(messages.at(-1)?.offset) >= end - 1) this.#pause(held)
     const last = fresh.at(-1)
     if (last === undefined) return
     held.next = Number(last.offset) + 1
-    held.newest = Number(last.timestamp)
-    if (!held.slot.busy) held.progressAt = Date.now()
+    held.newest = held.appendTime = Number(last.timestamp)
+    if (!held.slot.busy) held.moved()
     held.slot.take(fresh, highWatermark)
     if (held.slot.queuedBytes > this.#bound()) {
       held.state = 'full'
@@ -268,111 +275,28 @@ export class Group {
   #relieve(held: Held): void {
     if (held.state !== 'full' || held.slot.queuedBytes > this.#bound() / 2) return
     held.state = 'reading'
-    if (!this.#stopped) this.#resume(held)
+    if (!this.#stopped) this.#member.resume(this.#nameOf(held), held.partition)
   }
 
   #bound(): number {
     return this.#options.context.config.queueBytes / Math.max(1, this.#held.size)
   }
 
-  async #commit(name: string, held: Held, offset: number): Promise<boolean> {
-    if (this.#held.get(name) !== held) return false
-    const consumer = this.#consumer
-    if (consumer === undefined) return false
-    try {
-      const topic = this.#options.names.topic(held.topic)
-      await consumer.commitOffsets([{ topic, partition: held.partition, offset: String(offset) }])
-      return this.#held.get(name) === held
-    } catch (error) {
-      this.#options.context.log.debug({ error: oneLine(error) }, 'offset commit failed')
-      return false
-    }
-  }
-
-  /** Reports and recovers what has stopped: kafkajs at times holds a partition and never fetches it (issues 1456, 659). */
-  #watch(): void {
-    const { stallMs } = this.#options.context.config
-    const now = Date.now()
-    for (const held of this.#held.values()) {
-      if (held.slot.progress !== held.progress) {
-        held.progress = held.slot.progress
-        held.progressAt = now
-        held.failures = 0
-      }
-      if (held.abandonedAt !== undefined && now - held.abandonedAt > stallMs) this.#open(held)
-      const idleMs = now - held.progressAt
-      if (held.state !== 'reading' || held.slot.busy || idleMs < stallMs / 3) continue
-      if (now - held.probedAt > stallMs / 3) void this.#probe(held)
-      if (idleMs > stallMs && held.highWatermark > held.next)
-        return this.#restart('stall', `no fetch of ${held.topic.name}:${held.partition}`)
-    }
-  }
-
-  /** Asks where the log ends, since an empty fetch does not tell, and whether we still stand within it. */
-  async #probe(held: Held): Promise<void> {
-    const { ends, names, step } = this.#options
-    const { next, attempt } = held
-    held.probedAt = Date.now()
-    try {
-      const { low, high } = await ends.of(names.topic(held.topic), held.partition)
-      if (!this.#holds(held, attempt) || held.state !== 'reading') return
-      held.highWatermark = Math.max(held.highWatermark, high)
-      if (next <= high && held.next >= low) return
-      const message = `${step} stands at offset ${held.next} of ${held.topic.name}:${held.partition}, whose log holds ${low} to ${high}`
-      this.#options.fatal(
-        new FatalError('offset', message, { hint: 'the log was cut or the topic made anew while it was read' }),
-      )
-    } catch (error) {
-      this.#options.context.log.debug({ error: oneLine(error) }, 'asking for the end of a log')
-    }
-  }
-
-  #restart(reason: 'crash' | 'stall', cause: unknown): void {
-    if (this.#stopped || this.#restarting) return
-    this.#restarting = true
-    const { context, step } = this.#options
-    context.metrics.restarts.inc({ step, reason })
-    context.log.warn({ reason, error: oneLine(cause) }, 'consumer is started again')
-    const old = this.#consumer
-    this.#consumer = undefined
-    void (async () => {
-      await Promise.race([old?.disconnect().catch(() => {}), sleep(longestBackoffMs)])
-      for (let backoff = firstBackoffMs; !this.#stopped; backoff = Math.min(backoff * 2, longestBackoffMs)) {
-        try {
-          await this.#connect()
-          break
-        } catch (error) {
-          if (classify(error) === 'fatal') return this.#options.fatal(error)
-          await Promise.race([this.#consumer?.disconnect().catch(() => {}), sleep(longestBackoffMs)])
-          await sleep(backoff)
-        }
-      }
-      this.#restarting = false
-    })()
-  }
-
-  #seek(held: Held, offset: number): void {
-    const topic = this.#options.names.topic(held.topic)
-    this.#tell((consumer) => consumer.seek({ topic, partition: held.partition, offset: String(offset) }))
-  }
-
   #pause(held: Held): void {
-    this.#tell((consumer) => consumer.pause([this.#of(held)]))
+    this.#member.pause(this.#nameOf(held), held.partition)
   }
 
-  #resume(held: Held): void {
-    this.#tell((consumer) => consumer.resume([this.#of(held)]))
+  #nameOf({ topic }: Held): string {
+    return this.#options.names.topic(topic)
   }
+}
 
-  #tell(what: (consumer: Consumer) => void): void {
-    try {
-      if (this.#consumer !== undefined) what(this.#consumer)
-    } catch {
-      // A consumer that does not run refuses; the one after it is told when it joins.
-    }
-  }
-
-  #of(held: Held): { topic: string; partitions: number[] } {
-    return { topic: this.#options.names.topic(held.topic), partitions: [held.partition] }
-  }
+/**
+ * Whether messages do not go on where the last ones ended: kafkajs answers an offset that the log does not hold by a silent jump
+ * (src/consumer/consumerGroup.js, recoverFromOffsetOutOfRange). The next opening tells why. Compacted logs have gaps.
+ */
+function jumped({ next, topic }: Held, [first]: readonly KafkaMessage[]): boolean {
+  if (first === undefined) return false
+  const offset = Number(first.offset)
+  return offset < next || (offset > next && topic.cleanup.policy === 'delete')
 }

@@ -12,14 +12,29 @@ interface End {
   readonly high: number
 }
 
+/** Where a log ends for a reader that is to stop before the end: topic and partition as `topic:0` → offset. */
+export type Bounds = ReadonlyMap<string, number>
+
+/** Reads when the message at an offset was appended, in milliseconds; undefined where there is none. */
+export type ReadTime = (topic: string, partition: number, offset: number) => Promise<number | undefined>
+
 export class LogEnds {
   readonly #admin: () => Promise<Admin>
+  readonly #bounds: Bounds
+  readonly #read: ReadTime
   #last: Promise<unknown> = Promise.resolve()
   /** Questions that wait for their turn, so that many about one topic are asked once. */
   readonly #waiting = new Map<string, Promise<readonly End[]>>()
 
-  constructor(admin: () => Promise<Admin>) {
+  constructor(admin: () => Promise<Admin>, bounds: Bounds = new Map(), read: ReadTime = async () => undefined) {
     this.#admin = admin
+    this.#bounds = bounds
+    this.#read = read
+  }
+
+  /** @returns the offset at which readers stop; Infinity where they go on for ever. */
+  boundOf(topic: string, partition: number): number {
+    return this.#bounds.get(`${topic}:${partition}`) ?? Infinity
   }
 
   /** @returns first offset and the offset behind the last of a partition. */
@@ -33,13 +48,19 @@ export class LogEnds {
       })
       this.#waiting.set(topic, answer)
     }
-    return (await answer).find((end) => end.partition === partition) ?? { low: 0, high: 0 }
+    const { low, high } = (await answer).find((end) => end.partition === partition) ?? { low: 0, high: 0 }
+    return { low, high: Math.min(high, this.boundOf(topic, partition)) }
   }
 
   /** @returns the first offset that was appended at `timeMs` or later, or the log's end. */
   async since(topic: string, partition: number, timeMs: number): Promise<number> {
     const ends = await this.#inTurn(async () => (await this.#admin()).fetchTopicOffsetsByTimestamp(topic, timeMs))
     return Number(ends.find((end) => end.partition === partition)?.offset ?? 0)
+  }
+
+  /** @returns when the message at an offset was appended, in milliseconds; undefined where it is gone. */
+  timeOf(topic: string, partition: number, offset: number): Promise<number | undefined> {
+    return this.#read(topic, partition, offset)
   }
 
   #inTurn<T>(question: () => Promise<T>): Promise<T> {
@@ -63,16 +84,22 @@ export async function startOf(
   const { offset, appendTime } = stored
   const { low, high } = await ends.of(topic, partition)
   if (offset === undefined) return low
-  const hint = `look with \`offsets show ${step}\` and \`state show ${step}\`, and choose with \`offsets reset\` or \`state reset\``
+  const hint = wayOut(step)
   if (offset < low || offset > high) {
     const message = `${step} stands at offset ${offset} of ${topic}:${partition}, whose log holds ${low} to ${high}`
     throw new FatalError('offset', message, { hint })
   }
   if (appendTime === undefined) return offset
-  const later = await ends.since(topic, partition, appendTime + clockSlackMs)
-  if (later < offset) {
-    const message = `${topic} is not the topic that ${step} has read: offset ${later} of partition ${partition} was appended after what it read at ${offset - 1}`
-    throw new FatalError('topic', message, { hint })
-  }
-  return offset
+  const later = await ends.since(topic, partition, appendTime + 1)
+  if (later >= offset) return offset
+  // Either the clocks of brokers differ, or this is another log; what stood last before the offset tells.
+  const time = offset > low ? await ends.timeOf(topic, partition, offset - 1) : undefined
+  if (time === appendTime) return offset
+  if (time === undefined && (await ends.since(topic, partition, appendTime + clockSlackMs)) >= offset) return offset
+  const message = `${topic} is not the topic that ${step} has read up to offset ${offset} of partition ${partition}: what it holds from offset ${later} on was appended later`
+  throw new FatalError('topic', message, { hint })
 }
+
+/** What a person can do where the log of a step is not the one that it has read. */
+export const wayOut = (step: string): string =>
+  `look with \`offsets show ${step}\` and \`state show ${step}\`, and choose with \`offsets reset\` or \`state reset\``

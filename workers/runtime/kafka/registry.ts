@@ -9,6 +9,10 @@ import type { Names } from './client.ts'
 
 const attempts = 4
 const conflictPauseMs = 150
+/** A registry's replica may learn of a schema later than its writer, by so much at most. */
+const replicationMs = 5_000
+/** An id that is not known is asked for again after so long. */
+const againMs = 500
 
 export class Registry {
   readonly #client: SchemaRegistry
@@ -71,17 +75,27 @@ export class Registry {
     return ids
   }
 
-  /** @returns the schema that the id stands for, or undefined where the registry does not know it. */
-  async schema(id: number): Promise<string | undefined> {
+  /**
+   * @param appended when a message that names the id was appended, in milliseconds: as long as the schema may be too new for the
+   *   registry to know it, which is 5 s, it is asked again
+   * @returns the schema that the id stands for, or undefined where the registry does not know it
+   */
+  async schema(id: number, appended = 0): Promise<string | undefined> {
+    const patientUntil = Math.min(Date.now(), appended) + replicationMs
+    for (;;) {
+      const schema = await this.#known(id)
+      if (schema !== undefined || Date.now() >= patientUntil) return schema
+      await sleep(againMs)
+    }
+  }
+
+  async #known(id: number): Promise<string | undefined> {
     let known = this.#schemas.get(id)
     if (known === undefined) {
       known = this.#fetch(id)
       this.#schemas.set(id, known)
-      // A registry's replica may learn of a schema later than its writer.
-      known.then(
-        (schema) => schema === undefined && this.#schemas.delete(id),
-        () => this.#schemas.delete(id),
-      )
+      const forget = (): boolean => this.#schemas.delete(id)
+      known.then((schema) => schema ?? setTimeout(forget, againMs).unref(), forget)
     }
     return known
   }

@@ -7,6 +7,8 @@ export interface Cell {
   wake: Micros | null
   /** Event time of the newest record; -1 before the first. */
   newest: Micros
+  /** The wake-up that threw when it was tried last; it stays due. */
+  failed?: Micros
 }
 
 /** What a step reads of a record whatever its topic; chain topics have all fields, market topics the first two. */
@@ -33,6 +35,40 @@ export interface Input {
 /** Receives what a step emits. */
 export type Collect = (topic: Topic, draft: Draft<object>) => void
 
+/** What a careful slot is told of calls that throw, which it outlives. */
+export interface Undo {
+  /** Remembers what has been published so far. */
+  begin(): void
+  /** Takes back what was published since. */
+  rollBack(): void
+  /** @param wake time of the wake-up that threw; undefined: the record did */
+  thrown(key: string, wake: Micros | undefined, error: unknown): void
+}
+
+/** A call that threw, and changed nothing. */
+export class Thrown {
+  readonly error: unknown
+  /** Of a wake-up: when it was due, and whether it has thrown before. */
+  readonly wake: Micros | undefined
+  readonly again: boolean
+
+  constructor(error: unknown, wake?: Micros, again = false) {
+    this.error = error
+    this.wake = wake
+    this.again = again
+  }
+}
+
+/** A cell as it was and the calls since, a record or a wake-up each: made again on a copy, they undo what came after. */
+interface Journal {
+  readonly base: Cell
+  readonly calls: (Input | Micros)[]
+}
+
+/** A cell is copied once in so many calls, and so many are made again at most. */
+const callsPerCopy = 64
+const nothing = (): void => {}
+
 class MutablePlace implements Place<unknown> {
   topic = ''
   key = ''
@@ -54,50 +90,125 @@ class MutablePlace implements Place<unknown> {
   }
 }
 
-/** Calls a step's `process` and `onTime`; holds no state of its own between calls. */
+/**
+ * Calls a step's `process` and `onTime`. Where it is careful, a call that throws changes nothing: a record is left out, and a
+ * wake-up stays due and is tried again with the key's next record, so that a mended step catches up.
+ */
 export class StepCaller {
   readonly #processor: Processor
   readonly #place: MutablePlace
+  readonly #undo: Undo | undefined
+  #journals = new WeakMap<Cell, Journal>()
 
-  constructor(processor: Processor, settings: unknown) {
+  /** @param undo where calls that throw are to be undone; else they throw, and the cell is not to be trusted */
+  constructor(processor: Processor, settings: unknown, undo?: Undo) {
     this.#processor = processor
     this.#place = new MutablePlace(settings)
+    this.#undo = undo
   }
 
   empty(): Cell {
     return { state: this.#processor.state.empty(), wake: null, newest: -1 }
   }
 
-  /** @returns whether the step called the record late. */
-  process(cell: Cell, input: Input, collect: Collect): boolean {
-    const { ts } = input.record
-    const time = Math.max(ts, input.horizon)
-    this.#expire(cell, time)
-    if (ts > cell.newest) cell.newest = ts
-    const place = this.#enter(cell, input.topic, input.key, time)
-    this.#processor.process(input.record, cell.state, collect, place)
-    return place.wasLate
+  /** @returns what became of the record. */
+  process(cell: Cell, input: Input, collect: Collect): 'done' | 'late' | Thrown {
+    if (this.#undo === undefined) return this.#process(cell, input, collect)
+    const journal = this.#journalOf(cell)
+    this.#undo.begin()
+    try {
+      const outcome = this.#process(cell, input, collect)
+      journal.calls.push(input)
+      return outcome
+    } catch (error) {
+      this.#restore(cell, input.key)
+      return new Thrown(error)
+    }
   }
 
   /**
    * Runs the wake-ups that are due.
    * @param each told each wake-up before it runs
+   * @returns the wake-up that threw, if any; those after it wait for it
    */
-  wake(cell: Cell, key: string, horizon: Micros, collect: Collect, each?: (time: Micros) => void): void {
+  wake(
+    cell: Cell,
+    key: string,
+    horizon: Micros,
+    collect: Collect,
+    each: (time: Micros) => void = nothing,
+  ): Thrown | undefined {
     while (cell.wake !== null && cell.wake <= horizon) {
       const time: Micros = cell.wake
-      cell.wake = null
-      each?.(time)
-      const place = this.#enter(cell, '', key, time)
-      this.#processor.onTime?.(time, cell.state, collect, place)
-      if (cell.wake !== null && cell.wake <= time) cell.wake = null
+      each(time)
+      if (this.#undo === undefined) {
+        this.#onTime(cell, key, time, collect)
+        continue
+      }
+      const journal = this.#journalOf(cell)
+      this.#undo.begin()
+      try {
+        this.#onTime(cell, key, time, collect)
+        journal.calls.push(time)
+      } catch (error) {
+        this.#restore(cell, key)
+        const again = cell.failed === time
+        cell.failed = time
+        return new Thrown(error, time, again)
+      }
     }
+    return undefined
   }
 
   /** Whether the state has outlived its records at `time`. */
   expired(cell: Cell, time: Micros): boolean {
     const { expiresAfter } = this.#processor.state
     return expiresAfter !== undefined && cell.newest >= 0 && time > cell.newest + expiresAfter
+  }
+
+  /** Lets go of the copies of cells, which would outnumber those in use. */
+  forget(): void {
+    this.#journals = new WeakMap()
+  }
+
+  #process(cell: Cell, input: Input, collect: Collect): 'done' | 'late' {
+    const { ts } = input.record
+    const time = Math.max(ts, input.horizon)
+    this.#expire(cell, time)
+    if (ts > cell.newest) cell.newest = ts
+    const place = this.#enter(cell, input.topic, input.key, time)
+    this.#processor.process(input.record, cell.state, collect, place)
+    return place.wasLate ? 'late' : 'done'
+  }
+
+  #onTime(cell: Cell, key: string, time: Micros, collect: Collect): void {
+    cell.wake = null
+    if (cell.failed !== undefined) delete cell.failed
+    const place = this.#enter(cell, '', key, time)
+    this.#processor.onTime?.(time, cell.state, collect, place)
+    if (cell.wake !== null && cell.wake <= time) cell.wake = null
+  }
+
+  #journalOf(cell: Cell): Journal {
+    let journal = this.#journals.get(cell)
+    if (journal === undefined || journal.calls.length >= callsPerCopy) {
+      journal = { base: structuredClone(cell), calls: [] }
+      this.#journals.set(cell, journal)
+    }
+    return journal
+  }
+
+  /** Brings a cell to where it stood before the call that threw. */
+  #restore(cell: Cell, key: string): void {
+    this.#undo?.rollBack()
+    const { base, calls } = this.#journalOf(cell)
+    delete cell.failed
+    Object.assign(cell, structuredClone(base))
+    for (const call of calls) {
+      if (typeof call === 'number') this.#onTime(cell, key, call, nothing)
+      else this.#process(cell, call, nothing)
+    }
+    this.#journals.delete(cell)
   }
 
   /** The rule of expiry depends on stream time alone, not on when storage is tidied. */

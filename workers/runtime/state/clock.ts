@@ -25,6 +25,8 @@ export class Clock {
   #told: number
   readonly #blocks: [block: number, time: Micros][]
   readonly #heap: Wish[] = []
+  /** The newest wish of each key that has not come up, so that one which stays the same is not repeated with each record. */
+  readonly #wished = new Map<string, Micros>()
 
   constructor(name: string, stored?: StoredClock) {
     this.name = name
@@ -93,6 +95,8 @@ export class Clock {
 
   /** Remembers that a key wants to be woken; a wish that was replaced is passed over when it comes up. */
   wish(time: Micros, key: string): void {
+    if (this.#wished.get(key) === time) return
+    this.#wished.set(key, time)
     const heap = this.#heap
     let at = heap.push({ time, key }) - 1
     while (at > 0) {
@@ -108,6 +112,7 @@ export class Clock {
     const heap = this.#heap
     const first = heap[0]
     if (first === undefined || first.time > horizon) return undefined
+    if (this.#wished.get(first.key) === first.time) this.#wished.delete(first.key)
     const last = heap.pop()
     if (heap.length === 0 || last === undefined) return first
     heap[0] = last

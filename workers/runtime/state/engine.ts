@@ -5,9 +5,10 @@
  */
 import type { Micros, Processor, Topic } from '../definitions.ts'
 import { typeOf } from '../codec.ts'
-import { StepCaller, type Cell, type Input, type Sourced } from './cell.ts'
+import { StepCaller, Thrown, type Cell, type Input, type Sourced, type Undo } from './cell.ts'
 import { Clock, type StoredClock } from './clock.ts'
 import { Pending, type Publish, type StoredPending } from './pending.ts'
+import { migrated } from './version.ts'
 
 /** How far an origin's time has come, as connectors and decode-block say it. */
 export interface Mark {
@@ -60,6 +61,7 @@ export class Engine {
   readonly #processor: Processor
   readonly #caller: StepCaller
   readonly #outlet: Outlet
+  readonly #undo: Undo | undefined
   readonly #entries = new Map<string, Entry>()
   readonly #clocks = new Map<string, Clock>()
   readonly #dirty = new Set<string>()
@@ -71,16 +73,19 @@ export class Engine {
   /**
    * @param settings what the step's `settings` made of the watch file
    * @param stored the fields that `changes` gave before
+   * @param undo where calls into the step that throw are to be undone
    */
   constructor(
     processor: Processor,
     settings: unknown,
     outlet: Outlet,
     stored: Iterable<readonly [string, string]> = [],
+    undo?: Undo,
   ) {
     this.#processor = processor
-    this.#caller = new StepCaller(processor, settings)
+    this.#caller = new StepCaller(processor, settings, undo)
     this.#outlet = outlet
+    this.#undo = undo
     const entries: [string, string][] = []
     const inputs = new Map<string, [number, Input][]>()
     for (const [field, text] of stored) {
@@ -100,7 +105,11 @@ export class Engine {
     for (const [key, text] of entries) this.#restore(key, text, inputs.get(key) ?? [])
   }
 
-  /** @returns whether the step called the record late. @throws whatever the step throws: the slot must be opened anew. */
+  /**
+   * A record whose processing throws, where that is undone, changes nothing of its key; its time counts all the same.
+   * @returns whether the step called the record late
+   * @throws whatever the step throws, where that is not undone: the slot must be opened anew
+   */
   record(topic: string, key: string, origin: string, record: Sourced): boolean {
     const known = this.#entries.get(key)
     const again = origin.startsWith(redriven)
@@ -118,9 +127,14 @@ export class Engine {
     this.#dirty.add(key)
     const input: Input = { topic, key, clock: again ? undefined : clock.name, record, horizon: clock.horizon }
     if (entry.pending === undefined && block !== null && block > (clock.finalized ?? -1)) this.#hold(entry, key)
-    const late = entry.pending?.add(entry.cell, input, clock, this.#publishPlain) ?? this.#direct(entry, input, clock)
+    const publish = this.#publishDirect(block, clock)
+    const outcome =
+      entry.pending?.add(entry.cell, input, clock, this.#publishPlain) ??
+      this.#caller.process(entry.cell, input, publish)
+    this.#fire(entry, key, clock, publish)
     this.#wish(entry, key)
-    return late
+    if (outcome instanceof Thrown) this.#leaveOut(entry, key, outcome)
+    return outcome === 'late'
   }
 
   /** Time has passed, or gone back where blocks were removed. */
@@ -140,6 +154,7 @@ export class Engine {
 
   /** @returns the fields that changed since the last call, to be stored with the offset reached. */
   changes(): Change[] {
+    this.#caller.forget()
     for (const key of this.#withPending) {
       const entry = this.#entries.get(key)
       if (entry !== undefined) this.#settle(entry, key)
@@ -160,12 +175,22 @@ export class Engine {
     return [...changes]
   }
 
-  #direct(entry: Entry, input: Input, clock: Clock): boolean {
-    const { block = null } = input.record
-    const publish = this.#publishDirect(block, clock)
-    const late = this.#caller.process(entry.cell, input, publish)
-    this.#caller.wake(entry.cell, input.key, clock.horizon, publish)
-    return late
+  #leaveOut({ cell, pending }: Entry, key: string, { error }: Thrown): void {
+    this.#undo?.thrown(key, undefined, error)
+    // The key is known of nothing else.
+    if (pending === undefined && cell.newest < 0 && cell.wake === null) this.#delete(key)
+  }
+
+  /**
+   * Runs the wake-ups of a key that are due. One that throws, where that is undone, is its key's fault and not that of the
+   * record or mark that moved time: it is reported once and stays due until it succeeds.
+   */
+  #fire({ cell, pending }: Entry, key: string, clock: Clock, publish: Publish): void {
+    const thrown =
+      pending === undefined
+        ? this.#caller.wake(cell, key, clock.horizon, publish)
+        : pending.wake(cell, key, clock, this.#publishPlain)
+    if (thrown !== undefined && !thrown.again) this.#undo?.thrown(key, thrown.wake, thrown.error)
   }
 
   /** Outputs that no removal can take back. */
@@ -207,8 +232,7 @@ export class Engine {
     this.#settle(entry, key)
     if (entry.pending === undefined && clock.ofChain && (entry.cell.wake ?? 0) > clock.finalizedHorizon)
       this.#hold(entry, key)
-    if (entry.pending !== undefined) entry.pending.wake(entry.cell, key, clock, this.#publishPlain)
-    else this.#caller.wake(entry.cell, key, clock.horizon, this.#publishDirect(null, clock))
+    this.#fire(entry, key, clock, this.#publishDirect(null, clock))
     this.#continue(entry, key, entry.cell)
   }
 
@@ -223,8 +247,9 @@ export class Engine {
     this.#wish(entry, key)
   }
 
-  #wish(entry: Entry, key: string): void {
-    if (entry.cell.wake !== null) entry.clock.wish(entry.cell.wake, key)
+  /** A wake-up that has thrown waits for the key's next record. */
+  #wish({ cell, clock }: Entry, key: string): void {
+    if (cell.wake !== null && cell.wake !== cell.failed) clock.wish(cell.wake, key)
   }
 
   /** Moves a key up to the finalized height. What it publishes then depends on the log, not on checkpoints. */
@@ -292,7 +317,7 @@ export class Engine {
 
   #restore(key: string, text: string, inputs: readonly [number, Input][]): void {
     const stored: StoredEntry = JSON.parse(text)
-    const cell = this.#migrated(stored.c, stored.v)
+    const cell = migrated(this.#processor, stored.c, stored.v)
     const entry: Entry = { cell, clock: this.#clockOf(stored.o), pending: undefined }
     if (stored.p !== undefined) {
       const held = inputs
@@ -303,15 +328,8 @@ export class Engine {
       this.#withPending.add(key)
     }
     this.#entries.set(key, entry)
-    this.#wish(entry, key)
-  }
-
-  #migrated(cell: Cell, version: number): Cell {
-    const { state } = this.#processor
-    if (version === state.version) return cell
-    if (state.migrate === undefined)
-      throw new Error(`${this.#processor.name} has state of version ${version} and no migration to ${state.version}`)
-    return { ...cell, state: state.migrate(cell.state, version) }
+    // The step may have been mended.
+    if (entry.cell.wake !== null) entry.clock.wish(entry.cell.wake, key)
   }
 }
 

@@ -1,7 +1,8 @@
 /** A slot of a step that sees removals itself (decode-block): no folding, and every block is followed by a mark. */
 import type { Processor, Topic } from '../definitions.ts'
-import { StepCaller, type Cell, type Sourced } from './cell.ts'
+import { StepCaller, Thrown, type Cell, type Input, type Sourced, type Undo } from './cell.ts'
 import type { Change, Outlet } from './engine.ts'
+import { migrated } from './version.ts'
 
 /** Times of the unfinalized blocks of one chain, so that a removal knows how far time goes back. */
 interface ChainTimes {
@@ -10,11 +11,17 @@ interface ChainTimes {
   changed: boolean
 }
 
+interface StoredTimes extends Pick<ChainTimes, 'cell' | 'blocks'> {
+  readonly v?: number
+}
+
 const keyField = 'k:'
 
 export class PassingEngine {
   readonly #caller: StepCaller
   readonly #outlet: Outlet
+  readonly #undo: Undo | undefined
+  readonly #version: number
   readonly #chains = new Map<string, ChainTimes>()
 
   constructor(
@@ -22,12 +29,17 @@ export class PassingEngine {
     settings: unknown,
     outlet: Outlet,
     stored: Iterable<readonly [string, string]> = [],
+    undo?: Undo,
   ) {
-    this.#caller = new StepCaller(processor, settings)
+    this.#caller = new StepCaller(processor, settings, undo)
     this.#outlet = outlet
+    this.#undo = undo
+    this.#version = processor.state.version
     for (const [field, text] of stored) {
       if (!field.startsWith(keyField)) continue
-      const { cell, blocks }: Pick<ChainTimes, 'cell' | 'blocks'> = JSON.parse(text)
+      // Before version 2 of any such step none was stored.
+      const { v = 1, cell: old, blocks }: StoredTimes = JSON.parse(text)
+      const cell = migrated(processor, old, v)
       this.#chains.set(field.slice(keyField.length), { cell, blocks, changed: false })
     }
   }
@@ -40,7 +52,12 @@ export class PassingEngine {
     }
     chain.changed = true
     const publish = (output: Topic, draft: object): void => this.#outlet.publish(output, draft)
-    this.#caller.process(chain.cell, { topic, key, clock: undefined, record, horizon: -1 }, publish)
+    const input: Input = { topic, key, clock: undefined, record, horizon: -1 }
+    const outcome = this.#caller.process(chain.cell, input, publish)
+    if (outcome instanceof Thrown) {
+      this.#undo?.thrown(key, undefined, outcome.error)
+      return false
+    }
     const { ts, chainId = null, block = null, finalized = null } = record
     if (block === null) return false
     if (record.removed === true) {
@@ -59,11 +76,12 @@ export class PassingEngine {
   mark(): void {}
 
   changes(): Change[] {
+    this.#caller.forget()
     const changes: Change[] = []
     for (const [key, chain] of this.#chains) {
       if (!chain.changed) continue
       chain.changed = false
-      changes.push([keyField + key, JSON.stringify({ cell: chain.cell, blocks: chain.blocks })])
+      changes.push([keyField + key, JSON.stringify({ v: this.#version, cell: chain.cell, blocks: chain.blocks })])
     }
     return changes
   }

@@ -4,7 +4,7 @@
  * published depends on the log alone, never on when state was stored or read again.
  */
 import type { Draft, Micros, Topic } from '../definitions.ts'
-import type { Cell, Input, StepCaller } from './cell.ts'
+import { Thrown, type Cell, type Input, type StepCaller } from './cell.ts'
 import type { Clock } from './clock.ts'
 
 /** An input that is not final. */
@@ -118,31 +118,38 @@ export class Pending {
     return this.refold(key, clock, nothing)
   }
 
-  /** Takes one more input. @returns whether the step called it late. */
-  add(cell: Cell, input: Input, clock: Clock, publish: Publish): boolean {
+  /** Takes one more input. @returns what became of it */
+  add(cell: Cell, input: Input, clock: Clock, publish: Publish): ReturnType<StepCaller['process']> {
     const held: Held = { serial: this.#next++, input, newest: newer(this.#last, input), stored: false }
     this.#inputs.push(held)
-    const late = this.#caller.process(cell, input, (topic, draft) => {
+    const stood = this.#standing.length
+    const outcome = this.#caller.process(cell, input, (topic, draft) => {
       this.#stand(stand(topic, draft, held, undefined), clock, publish)
     })
-    this.#save(held, cell)
-    this.wake(cell, input.key, clock, publish)
-    return late
+    if (outcome instanceof Thrown) {
+      this.#inputs.pop()
+      this.#standing.length = stood
+    } else this.#save(held, cell)
+    return outcome
   }
 
-  /** Runs the wake-ups that are due. */
-  wake(cell: Cell, key: string, clock: Clock, publish: Publish): void {
+  /** Runs the wake-ups that are due. @returns the one that threw, if any */
+  wake(cell: Cell, key: string, clock: Clock, publish: Publish): Thrown | undefined {
     let wake: Standing['wake']
-    this.#caller.wake(
+    let stood = 0
+    const thrown = this.#caller.wake(
       cell,
       key,
       clock.horizon,
       (topic, draft) => this.#stand(stand(topic, draft, this.#last, wake), clock, publish),
       (time) => {
+        stood = this.#standing.length
         wake = { time, block: clock.blockAt(time) }
         this.#firedTo = Math.max(this.#firedTo, time)
       },
     )
+    if (thrown !== undefined) this.#standing.length = stood
+    return thrown
   }
 
   /** Takes an input out. @returns the cell that follows, or undefined where the input is not there. */
@@ -250,14 +257,18 @@ export class Pending {
     let after = point?.after
     let wake: Standing['wake']
     let firedTo = -1
+    let stood = 0
     const collect = (topic: Topic, draft: Draft<object>): void => {
       standing.push(stand(topic, draft, after, wake))
     }
-    const fire = (horizon: Micros): void =>
-      this.#caller.wake(cell, key, horizon, collect, (time) => {
+    const fire = (horizon: Micros): void => {
+      const thrown = this.#caller.wake(cell, key, horizon, collect, (time) => {
+        stood = standing.length
         wake = { time, block: clock.blockAt(time) }
         firedTo = Math.max(firedTo, time)
       })
+      if (thrown !== undefined) standing.length = stood
+    }
     const from = after === undefined ? 0 : this.#inputs.lastIndexOf(after) + 1
     for (let at = from; at < this.#inputs.length; at++) {
       const held = this.#inputs[at]
@@ -266,7 +277,8 @@ export class Pending {
       held.newest = newer(after, held.input)
       after = held
       wake = undefined
-      this.#caller.process(cell, held.input, collect)
+      stood = standing.length
+      if (this.#caller.process(cell, held.input, collect) instanceof Thrown) standing.length = stood
       this.#save(held, cell)
     }
     fire(clock.horizon)

@@ -15,14 +15,30 @@ export interface SlotName {
   readonly partition: number
 }
 
-/** What a slot held when it was claimed. */
-export interface ClaimedSlot {
-  readonly token: string
+/** A snapshot of a slot in state.snapshots.v1. */
+export interface SnapshotNote {
+  /** Token of its writer and its number, with a slash between. */
+  readonly name: string
+  readonly offset: number
+  readonly chunks: number
+  /** When it was taken, in milliseconds; undefined while it may be incomplete. */
+  readonly takenAt: number | undefined
+}
+
+/** What a slot holds. */
+export interface StoredSlot {
   /** Next offset to read, undefined where nothing was stored. */
   readonly offset: number | undefined
   readonly appendTime: number | undefined
   readonly positions: readonly (readonly [origin: string, text: string])[]
   readonly fields: readonly (readonly [field: string, text: string])[]
+  /** Of this slot; written down before the first chunk is, so that whoever comes next can clear away what was left. */
+  readonly snapshots: readonly SnapshotNote[]
+}
+
+/** What a slot held when it was claimed. */
+export interface ClaimedSlot extends StoredSlot {
+  readonly token: string
 }
 
 export interface Checkpoint {
@@ -38,6 +54,12 @@ const tokenField = 'token'
 const offsetField = 'offset'
 const appendTimeField = 'append-time'
 const positionPrefix = 'p:'
+const snapshotPrefix = 's:'
+/** A slot is put back in parts of at most so many fields, or so much text. */
+const partFields = 1_000
+const partLength = 1 << 20
+/** What was put back in part only is forgotten. */
+const stagedS = 3_600
 
 const fence = `
 if redis.call('HGET', KEYS[1], '${tokenField}') ~= ARGV[1] then return 0 end
@@ -54,6 +76,24 @@ return 1`
 const claimScript = `
 redis.call('HSET', KEYS[1], '${tokenField}', ARGV[1])
 return redis.call('HGETALL', KEYS[1])`
+
+/** KEYS: the slot. ARGV: token, field to set, its text, fields to delete. */
+const noteScript = `
+if redis.call('HGET', KEYS[1], '${tokenField}') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[2], ARGV[3])
+for i = 4, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
+return 1`
+
+/** KEYS: the slot, its content in waiting. ARGV: token. */
+const restoreScript = `
+if redis.call('HGET', KEYS[1], '${tokenField}') ~= ARGV[1] or redis.call('HEXISTS', KEYS[1], '${offsetField}') == 1 then
+  redis.call('DEL', KEYS[2])
+  return 0
+end
+redis.call('HSET', KEYS[2], '${tokenField}', ARGV[1])
+redis.call('PERSIST', KEYS[2])
+redis.call('RENAME', KEYS[2], KEYS[1])
+return 1`
 
 export class RedisStore {
   readonly #redis: Redis
@@ -72,7 +112,9 @@ export class RedisStore {
     const redis = new Redis(config.redisUrl, {
       lazyConnect: true,
       connectTimeout: 3_000,
-      commandTimeout: 15_000,
+      // A server that goes silent is left, and asked again on another connection.
+      socketTimeout: (config.stallMs * 2) / 3,
+      commandTimeout: (config.stallMs * 9) / 10,
       maxRetriesPerRequest: 2,
       retryStrategy: (attempt) => Math.min(100 * attempt, 2_000),
     })
@@ -107,8 +149,59 @@ export class RedisStore {
   }
 
   /** Reads a slot without claiming it. */
-  async read(name: SlotName): Promise<Omit<ClaimedSlot, 'token'>> {
+  async read(name: SlotName): Promise<StoredSlot> {
     return split(await this.#redis.hgetall(this.#key(name)))
+  }
+
+  /** Whose token a slot has, and where it stands. */
+  async owner(name: SlotName): Promise<{ readonly token: string | null; readonly offset: number | undefined }> {
+    const [token = null, offset] = await this.#redis.hmget(this.#key(name), tokenField, offsetField)
+    return { token, offset: typeof offset === 'string' ? Number(offset) : undefined }
+  }
+
+  /** Reads a slot in one step. @returns undefined where it is not ours any more */
+  async held(name: SlotName, token: string): Promise<StoredSlot | undefined> {
+    const stored = await this.#redis.hgetall(this.#key(name))
+    return stored[tokenField] === token ? split(stored) : undefined
+  }
+
+  /**
+   * Writes down a snapshot that is begun, or complete.
+   * @param gone names of those that are not in the topic any more
+   * @returns false where the slot is not ours any more: nothing was written
+   */
+  async noteSnapshot(
+    name: SlotName,
+    token: string,
+    note: SnapshotNote,
+    gone: readonly string[] = [],
+  ): Promise<boolean> {
+    const [field, text] = noted(note)
+    const deleted = gone.map((one) => snapshotPrefix + one)
+    return (await this.#redis.eval(noteScript, 1, this.#key(name), token, field, text, ...deleted)) === 1
+  }
+
+  /**
+   * Gives a slot that was claimed and found empty its content back, all at once.
+   * @returns false where the slot is not ours any more, or has content: nothing was changed
+   */
+  async restore(name: SlotName, token: string, { offset, appendTime, positions, fields, snapshots }: StoredSlot) {
+    const [key, staged] = [this.#key(name), `${this.#key(name)}:${token}`]
+    await this.#redis.hset(staged, offsetField, offset ?? '', appendTimeField, appendTime ?? '')
+    await this.#redis.expire(staged, stagedS)
+    const pairs = [
+      ...positions.map(([origin, text]) => [positionPrefix + origin, text] as const),
+      ...fields,
+      ...snapshots.map(noted),
+    ]
+    for (const part of parts(pairs)) await this.#redis.hset(staged, ...part)
+    return (await this.#redis.eval(restoreScript, 2, key, staged, token)) === 1
+  }
+
+  /** @returns the next offset that the slot's owner will read, undefined where nothing was stored. */
+  async offset(name: SlotName): Promise<number | undefined> {
+    const offset = await this.#redis.hget(this.#key(name), offsetField)
+    return offset === null ? undefined : Number(offset)
   }
 
   /** @returns false where the slot is not ours any more: nothing was written. */
@@ -123,11 +216,12 @@ export class RedisStore {
       if (text === null) deleted.push(field)
       else set.push(field, text)
     }
-    const head = [token, expected ?? '', offset, appendTime ?? '', set.length / 2]
-    return (await this.#redis.eval(checkpointScript, 1, this.#key(name), ...head, ...set, ...deleted)) === 1
+    const head = [checkpointScript, 1, this.#key(name), token, expected ?? '', offset, appendTime ?? '', set.length / 2]
+    // As a list: a call with some hundred thousand arguments overflows the stack.
+    return (await this.#redis.call('EVAL', [...head, ...set, ...deleted])) === 1
   }
 
-  /** Forgets a slot: it begins at the start of the log, or of its snapshot. */
+  /** Forgets a slot: it goes on from its newest snapshot, or begins at the start of the log. */
   async reset(name: SlotName): Promise<boolean> {
     return (await this.#redis.del(this.#key(name))) > 0
   }
@@ -148,8 +242,31 @@ export class RedisStore {
   }
 }
 
-function split(stored: unknown): Omit<ClaimedSlot, 'token'> {
+const noted = ({ name, offset, chunks, takenAt }: SnapshotNote): [field: string, text: string] => [
+  snapshotPrefix + name,
+  [offset, chunks, ...(takenAt === undefined ? [] : [takenAt])].join(' '),
+]
+
+function noteOf(name: string, text: string): SnapshotNote {
+  const [offset = 0, chunks = 0, takenAt] = text.split(' ').map(Number)
+  return { name, offset, chunks, takenAt }
+}
+
+function* parts(pairs: Iterable<readonly [field: string, text: string]>): Generator<string[]> {
+  let [part, length]: [string[], number] = [[], 0]
+  for (const [field, text] of pairs) {
+    part.push(field, text)
+    length += field.length + text.length
+    if (part.length < 2 * partFields && length < partLength) continue
+    yield part
+    ;[part, length] = [[], 0]
+  }
+  if (part.length > 0) yield part
+}
+
+function split(stored: unknown): StoredSlot {
   const positions: [string, string][] = []
+  const snapshots: SnapshotNote[] = []
   const fields: [string, string][] = []
   let [offset, appendTime]: (number | undefined)[] = []
   for (const [field, text] of Object.entries(stored ?? {})) {
@@ -157,9 +274,10 @@ function split(stored: unknown): Omit<ClaimedSlot, 'token'> {
     if (field === offsetField) offset = Number(text)
     else if (field === appendTimeField) appendTime = text === '' ? undefined : Number(text)
     else if (field.startsWith(positionPrefix)) positions.push([field.slice(positionPrefix.length), text])
+    else if (field.startsWith(snapshotPrefix)) snapshots.push(noteOf(field.slice(snapshotPrefix.length), text))
     else fields.push([field, text])
   }
-  return { offset, appendTime, positions, fields }
+  return { offset, appendTime, positions, fields, snapshots }
 }
 
 async function assertKeeps(redis: Redis): Promise<void> {

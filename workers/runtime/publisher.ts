@@ -1,0 +1,79 @@
+/** Publishes what follows from a task: outputs at their places, and the records at fault to the DLQ. */
+import type { KafkaMessage } from 'kafkajs'
+import type { Processor, Topic } from './definitions.ts'
+import { markHeaders, placeHeaders } from './headers.ts'
+import { emissionPosition } from './position.ts'
+import type { ProcessorShared } from './processor-host.ts'
+import { readOutputs, type Fault } from './slot-task.ts'
+import type { RunAnswer } from './thread.ts'
+
+/** Always 0: a replay writes into a namespace of its own. */
+const generation = 0
+
+export class Publisher {
+  readonly #step: Processor
+  readonly #shared: ProcessorShared
+  readonly #topic: Topic
+  readonly #partition: number
+  readonly #origin: string
+
+  /** @param topic and `partition`: the slot's; its outputs are of an origin of their own */
+  constructor(step: Processor, shared: ProcessorShared, topic: Topic, partition: number) {
+    this.#step = step
+    this.#shared = shared
+    this.#topic = topic
+    this.#partition = partition
+    this.#origin = `${step.name}:${topic.name}:${partition}`
+  }
+
+  /** @param messages of the task, in whose order outputs and faults are */
+  publish({ outputs, newest, faults }: RunAnswer, messages: readonly KafkaMessage[]): void {
+    this.bury(faults, messages)
+    this.#append(outputs, messages)
+    this.#shared.accumulator.push()
+    if (newest >= 0) this.#observe(newest)
+  }
+
+  /** Sends records at fault to the DLQ; the caller awaits the accumulator before it goes on. */
+  bury(faults: readonly Fault[], messages: readonly KafkaMessage[]): void {
+    if (faults.length === 0) return
+    const byOffset = new Map(messages.map((message) => [Number(message.offset), message]))
+    for (const fault of faults) {
+      const message = byOffset.get(fault.offset)
+      if (message !== undefined) this.#shared.deadLetters.add(this.#topic, this.#partition, message, fault)
+    }
+  }
+
+  #append(packed: ArrayBuffer, messages: readonly KafkaMessage[]): void {
+    const { outputs, accumulator } = this.#shared
+    let source = 0
+    for (const output of readOutputs(packed)) {
+      const target = outputs[output.topic]
+      if (target === undefined) throw new Error(`${this.#step.name} emits to a topic that is none of its outputs`)
+      const position = emissionPosition(generation, output.offset, output.index)
+      if (output.mark === undefined) {
+        while (Number(messages[source]?.offset ?? Infinity) < output.offset) source++
+        const headers = placeHeaders({ origin: this.#origin, position })
+        const trace = messages[source]?.headers?.traceparent
+        if (trace !== undefined) headers.traceparent = trace
+        accumulator.append(target.name, target.partitioner.of(output.key), {
+          key: output.key,
+          value: output.value,
+          headers,
+        })
+        continue
+      }
+      const headers = markHeaders({ ...output.mark, origin: this.#origin }, position)
+      for (let partition = 0; partition < target.topic.partitions; partition++)
+        accumulator.append(target.name, partition, { key: '', value: null, headers })
+    }
+  }
+
+  /** @param newest event time in the task */
+  #observe(newest: number): void {
+    const { context, accumulator } = this.#shared
+    void accumulator.flushed().then(() => {
+      context.metrics.latency.observe({ step: this.#step.name }, (context.now() - newest) / 1_000_000)
+    })
+  }
+}
