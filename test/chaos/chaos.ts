@@ -57,6 +57,8 @@ export interface ChaosReport extends Audit {
 
 const secret = 'whsec_Y2hhb3NjaGFvc2NoYW9zY2hhb3NjaGFvcw=='
 const sessionMs = 6_000
+/** So often that there are snapshots to go on from. */
+const snapshotMs = 5_000
 /** Below the chain's finality, from which on a reorganisation is fatal. */
 const deepest = 8
 const drainMs = 180_000
@@ -150,7 +152,7 @@ async function startFeeds({ seed, tradesPerSecond }: ChaosOptions, takedown: Tak
 }
 
 /** Real servers behind proxies, so that the sockets of a worker can be cut. */
-async function startServers(takedown: Takedown) {
+export async function startServers(takedown: Takedown) {
   const [kafkaPort, kafkaAdvertisedPort] = [await freePort(), await freePort()]
   const stack = await startStack({ name: 'chaos', temporary: true, reuse: false, ports: { kafka: kafkaPort }, kafkaAdvertisedPort }) // prettier-ignore
   takedown.add(() => stack.stop())
@@ -199,6 +201,7 @@ function describe({ exchange, chain, receivers }: Feeds, takedown: Takedown): Re
     BINANCE_SPOT_WS_URL: exchange.wsUrl,
     EVM_RPC_URLS: `${chain.chainId}=${chain.url},${chain.wsUrl}`,
     SESSION_TIMEOUT_MS: String(sessionMs),
+    SNAPSHOT_MS: String(snapshotMs),
     LOG_LEVEL: 'info',
   }
 }

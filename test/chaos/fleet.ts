@@ -1,5 +1,5 @@
 /** Worker processes by kind of step, several replicas of each: killed, frozen, added, removed, and started again when they end. */
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { projectFolder } from '../../ops/local/paths.ts'
@@ -27,6 +27,8 @@ interface Member {
 /** Processes with the same steps, and what their environment has of their own. */
 export interface FleetGroup extends WorkerGroup {
   readonly env?: Readonly<Record<string, string>>
+  /** The checkout that they run from; this one where it is not given. */
+  readonly project?: string
 }
 
 export interface FleetOptions {
@@ -108,6 +110,11 @@ export class Fleet {
     this.#signal(member, 'SIGCONT')
   }
 
+  /** What a replica has logged so far. */
+  log({ name }: Replica): string {
+    return readFileSync(join(this.#options.folder, `${name}.log`), 'utf8')
+  }
+
   /** The text of /metrics of each process that answers. */
   async scrape(): Promise<string[]> {
     const asked = [...this.#members].filter(({ state }) => state !== 'frozen')
@@ -146,7 +153,8 @@ export class Fleet {
   #plan(member: Member): Parameters<typeof startServer>[0] {
     const { topology, env, groups } = this.#options
     const group = groups.find(({ name }) => name === member.group)
-    const main = join(projectFolder, 'workers', 'main.ts')
+    const cwd = group?.project ?? projectFolder
+    const main = join(cwd, 'workers', 'main.ts')
     const { port } = member
     return {
       name: member.name,
@@ -156,7 +164,7 @@ export class Fleet {
       launch: async () => ({
         command: process.execPath,
         args: [main, 'run', topology, '--step', (group?.steps ?? []).join(',')],
-        cwd: projectFolder,
+        cwd,
         env: { ...process.env, ...env, ...group?.env, METRICS_PORT: String(port), METRICS_HOST: '127.0.0.1' },
         afterExit: (_inOrder, how) => this.#ended(member, how),
       }),

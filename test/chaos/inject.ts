@@ -1,5 +1,6 @@
 /** Does to the running pipeline what the plan says. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
 import { seeded, type Random } from '../../ops/local/chain/random.ts'
 import type { ServerName, Stack } from '../../ops/local/stack.ts'
 import type { Fleet, Replica } from './fleet.ts'
@@ -17,6 +18,7 @@ export interface Targets {
 /** Beside the first one; more would only be slow. */
 const mostReplicas = 2
 const readyMs = 60_000
+const snapshotWaitMs = 15_000
 
 export class Injector {
   readonly #targets: Targets
@@ -33,6 +35,7 @@ export class Injector {
    */
   async inject(injection: Injection, struck: () => void): Promise<void> {
     if (injection.fault === 'restart') await this.#restart(injection.on, injection.awayMs, struck)
+    else if (injection.fault === 'empty') await this.#empty(struck)
     else await this.#strike(injection.fault, injection.on, struck)
   }
 
@@ -44,6 +47,27 @@ export class Injector {
     await sleep(awayMs)
     await servers[name]?.restart()
     await proxies[name].open()
+  }
+
+  /** Redis runs on and knows nothing any more; first a snapshot is waited for, so that there is something to go on from. */
+  async #empty(struck: () => void): Promise<void> {
+    const before = await this.#snapshots()
+    for (let waited = 0; waited < snapshotWaitMs && (await this.#snapshots()) === before; waited += 500)
+      await sleep(500)
+    const redis = new Redis(this.#targets.servers.redis?.port ?? 0, '127.0.0.1')
+    try {
+      await redis.flushall()
+    } finally {
+      redis.disconnect()
+    }
+    struck()
+  }
+
+  /** Those that the workers have written, as far as they tell. */
+  async #snapshots(): Promise<number> {
+    const text = (await this.#targets.fleet.scrape()).join('\n')
+    const series = text.matchAll(/^crypto_intel_snapshots_total\{.*\} (\d+)$/gm)
+    return [...series].reduce((sum, [, value]) => sum + Number(value), 0)
   }
 
   async #strike(fault: WorkerFault, on: Kind, struck: () => void): Promise<void> {

@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Redis } from 'ioredis'
 import type { Admin, Producer } from 'kafkajs'
 import { prepare } from '../../ops/local/demo/installation.ts'
 import { localFolder } from '../../ops/local/paths.ts'
@@ -72,8 +73,9 @@ export class Line {
   /**
    * Prepares servers; no worker runs yet.
    * @param without the guard that is switched off in the workers
+   * @param more variables of the workers
    */
-  static async create(steps: readonly Step[], without?: Guard): Promise<Line> {
+  static async create(steps: readonly Step[], without?: Guard, more: Record<string, string> = {}): Promise<Line> {
     const { brokers, registryUrl, redisUrl } = await servers()
     const database = await freshDatabase()
     const folder = mkdtempSync(join(tmpdir(), 'crypto-intel-'))
@@ -89,6 +91,7 @@ export class Line {
       LOG_LEVEL: 'info',
       SESSION_TIMEOUT_MS: String(sessionMs),
       ...(without !== undefined && { CRYPTO_INTEL_TEST_SWITCH: without }),
+      ...more,
     }
     await prepare(env, () => {})
     const config = loadConfig({ ...env, LOG_LEVEL: 'silent' })
@@ -137,6 +140,17 @@ export class Line {
   /** Takes a topic away: what is sent to it is not acknowledged. */
   async lose(topic: Topic): Promise<void> {
     await this.admin.deleteTopics({ topics: [this.names.topic(topic)] })
+  }
+
+  /** Takes everything of ours out of Redis at once. @returns how many keys there were */
+  async emptyRedis(): Promise<number> {
+    const redis = new Redis(this.#config.redisUrl)
+    const script = "local keys = redis.call('KEYS', ARGV[1]) for _, key in ipairs(keys) do redis.call('DEL', key) end return #keys" // prettier-ignore
+    try {
+      return Number(await redis.eval(script, 0, `{${this.#config.namespace}:*`))
+    } finally {
+      redis.disconnect()
+    }
   }
 
   /** Makes the topic that was taken away anew. */

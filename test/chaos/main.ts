@@ -46,6 +46,7 @@ function render(report: ChaosReport): string {
     `injections    ${workerFaults.map(cell).join('')}`,
     ...kinds.map((kind) => cell(kind) + workerFaults.map((fault) => cell(times(`${fault} ${kind}`))).join('')),
     `killed and restarted: ${servers.map((name) => `${name} ${times(`restart ${name}`)}`).join(', ')}`,
+    `emptied: redis ${times('empty redis')}`,
     '',
     'until every step kept up again',
     ...recoveries,

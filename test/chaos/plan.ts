@@ -9,10 +9,11 @@ const serverNames: readonly ServerName[] = ['kafka', 'registry', 'postgres', 're
 export type Kind = (typeof kinds)[number]
 export type WorkerFault = (typeof workerFaults)[number]
 
-/** A fault of a worker of one kind, or the end of a server and its return. */
+/** A fault of a worker of one kind, the end of a server and its return, or the loss of all that Redis holds. */
 export type Injection =
   | { readonly fault: WorkerFault; readonly on: Kind; readonly afterMs: number }
   | { readonly fault: 'restart'; readonly on: ServerName; readonly afterMs: number; readonly awayMs: number }
+  | { readonly fault: 'empty'; readonly on: 'redis'; readonly afterMs: number }
 
 /** Words under which an injection is reported. */
 export const nameOf = ({ fault, on }: Injection): string => `${fault} ${on}`
@@ -32,5 +33,5 @@ function round(random: Random, [least, most]: readonly [number, number]): Inject
     afterMs: afterMs(),
     awayMs: random.int(500, 4_000),
   }))
-  return random.shuffled([...workers, ...servers])
+  return random.shuffled([...workers, ...servers, { fault: 'empty', on: 'redis', afterMs: afterMs() }])
 }

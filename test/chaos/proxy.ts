@@ -78,6 +78,16 @@ export class Proxy {
     return cut.length
   }
 
+  /** Leaves the connections that there are open and passes nothing on, as a network does that loses all. @returns how many */
+  silence(): number {
+    for (const { client, server } of this.#links) {
+      server.unpipe(client)
+      client.removeAllListeners('data')
+      for (const socket of [client, server]) socket.resume()
+    }
+    return this.#links.size
+  }
+
   /** Holds back what a client sends, from the first packet on that contains `word`; one client at a time. */
   hold(word: string): Hold {
     const { promise, resolve } = Promise.withResolvers<void>()

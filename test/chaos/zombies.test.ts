@@ -157,9 +157,11 @@ describe.concurrent('a worker frozen inside a transaction', { timeout: 120_000 }
       await line.feed(topics.patternsMatches, [pattern('b')])
       await hold.reached
       line.fleet.freeze(zombie)
-      await line.fleet.add('successor')
+      const successor = await line.fleet.add('successor')
       await line.feed(topics.patternsMatches, [pattern('b', { removed: true })])
       await line.done()
+      // It did not wait until the server gave the idle transaction up.
+      expect(line.fleet.log(successor)).toContain("ended a former owner's open transaction")
       hold.release()
       line.fleet.thaw(zombie)
       await line.feed(topics.patternsMatches, [pattern('c')])

@@ -13,6 +13,8 @@ export interface ConnectionOptions {
 export interface ConnectionEvents {
   subscribed(connection: Connection, stream: string): void
   unsubscribed(connection: Connection, stream: string): void
+  /** A ping came due while others had not been answered for too long; the connection is ended. */
+  pongMissed(connection: Connection): void
   closed(connection: Connection): void
 }
 
@@ -130,7 +132,10 @@ export class Connection {
   }
 
   private ping(): void {
-    if (this.unanswered.length >= 3) return this.close(POLICY_VIOLATION, 'Pong timeout')
+    if (this.unanswered.length >= 3) {
+      this.events.pongMissed(this)
+      return this.close(POLICY_VIOLATION, 'Pong timeout')
+    }
     if (this.silent) return
     const payload = String(Date.now())
     this.unanswered.push(payload)

@@ -32,6 +32,8 @@ export interface ServerStats extends HubStats {
   readonly connections: readonly number[]
   /** Stream connections opened so far. */
   readonly connects: number
+  /** Connections that were ended because pings were not answered. */
+  readonly missedPongs: number
   /** Streams that somebody listens to. */
   readonly streams: readonly string[]
   readonly rest: RestStats
@@ -48,6 +50,7 @@ export class VenueServer {
   private readonly sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: 65_536 })
   private readonly connects = new Map<string, number[]>()
   private connectCount = 0
+  private missedPongs = 0
   private refusedUntil = 0
 
   constructor(venue: Venue, slowReader: 'disconnect' | 'wait', options: ServerOptions) {
@@ -88,6 +91,7 @@ export class VenueServer {
       ...this.hub.stats(),
       connections: Array.from(this.hub.connections, ({ id }) => id),
       connects: this.connectCount,
+      missedPongs: this.missedPongs,
       streams: this.hub.streams(),
       rest: this.rest.stats(),
     }
@@ -127,6 +131,7 @@ export class VenueServer {
     const connection = new Connection(++this.connectCount, client, tcp, form === 'combined', this.options, {
       subscribed: (who, stream) => hub.add(who, stream),
       unsubscribed: (who, stream) => hub.remove(who, stream),
+      pongMissed: () => void this.missedPongs++,
       closed: (who) => hub.connections.delete(who),
     })
     hub.connections.add(connection)
