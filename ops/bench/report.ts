@@ -11,6 +11,8 @@ export interface Figure {
   readonly ratio: number
   /** What the project aims at, where it has said so. */
   readonly aim?: string
+  /** The bench has a table of its own for it. */
+  readonly shown?: true
 }
 
 export interface Machine {
@@ -36,6 +38,10 @@ export interface BenchOptions {
   readonly profiles: string | undefined
   /** How often each thing is measured; a bench has its own number. */
   readonly rounds: number | undefined
+  /** How long a soak lasts after its warm-up; it has its own number. */
+  readonly minutes?: number | undefined
+  /** Records a second of a soak; it has its own number. */
+  readonly rate?: number | undefined
 }
 
 export function figure(
@@ -83,11 +89,13 @@ export function quantile(sorted: readonly number[], q: number): number {
 /** The report for people: one line a figure. */
 export function table({ machine: { cpu, cores, node, load }, figures }: Report): string[] {
   return [
-    ...figures.map(({ name, value, unit, reference, referenceValue, ratio, aim }) => {
-      const shown = `${name}: ${value.toLocaleString('en')} ${unit}`
-      const beside = `${reference}: ${referenceValue.toLocaleString('en')}`
-      return `${shown}, ${beside}, ratio ${ratio}${aim === undefined ? '' : ` (aim ${aim})`}`
-    }),
+    ...figures
+      .filter(({ shown }) => shown !== true)
+      .map(({ name, value, unit, reference, referenceValue, ratio, aim }) => {
+        const shown = `${name}: ${value.toLocaleString('en')} ${unit}`
+        const beside = `${reference}: ${referenceValue.toLocaleString('en')}`
+        return `${shown}, ${beside}, ratio ${ratio}${aim === undefined ? '' : ` (aim ${aim})`}`
+      }),
     `${cores} × ${cpu}, Node ${node}, load ${load[0]} before and ${load[1]} after`,
   ]
 }

@@ -8,7 +8,7 @@ import { z } from 'zod'
 import { cryptoIntel } from '../../topologies/crypto-intel.ts'
 import { describeConfig, loadConfig } from '../../workers/runtime/config.ts'
 import { loadWatch } from '../../workers/runtime/load-watch.ts'
-import { createMetrics } from '../../workers/runtime/metrics.ts'
+import { knownSeries, metricsIn } from './promql.ts'
 
 const Service = z.looseObject({
   image: z.string(),
@@ -144,12 +144,7 @@ describe('Prometheus', () => {
   })
 
   test('alerts on metrics that the workers have', () => {
-    const known = [
-      'up',
-      ...createMetrics()
-        .registry.getMetricsAsArray()
-        .map(({ name }) => name),
-    ]
+    const known = [...knownSeries.keys()]
     for (const { alert, expr } of rules) expect(known, alert).toEqual(expect.arrayContaining(metricsIn(expr)))
   })
 
@@ -171,14 +166,6 @@ describe('Prometheus', () => {
     expect(status, stdout + stderr).toBe(0)
   })
 })
-
-/** The metrics that a PromQL expression names: what is neither label, function, operator nor number. */
-function metricsIn(expr: string): string[] {
-  const bare = expr
-    .replace(/\{[^}]*\}|\[[^\]]*\]|\boffset\s+\w+/g, ' ')
-    .replace(/\b(by|without|on|ignoring)\s*\([^)]*\)/g, ' ')
-  return (bare.match(/\b[a-z_][\w:]*\b(?!\s*\()/gi) ?? []).filter((word) => !['and', 'or', 'unless'].includes(word))
-}
 
 /** Files and packages that a module and its imports need when they run; imports of types do not run. */
 function needsOf(entry: string): { files: Set<string>; packages: Set<string> } {

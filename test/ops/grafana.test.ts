@@ -1,7 +1,10 @@
-/** Every query of every dashboard runs against the migrated database and finds the rows that the sinks wrote. */
-import { readdirSync, readFileSync } from 'node:fs'
+/** Every SQL query of a dashboard finds the rows that the sinks wrote; every PromQL query asks for metrics that the workers have. */
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { parse } from 'yaml'
+import { parse, stringify } from 'yaml'
 import { z } from 'zod'
 import { alertOutbox } from '../../sinks/alert-outbox.ts'
 import { timescaleAlerts } from '../../sinks/timescale-alerts.ts'
@@ -23,13 +26,24 @@ import type { Sink } from '../../workers/runtime/definitions.ts'
 import { migrate } from '../../workers/runtime/migrate.ts'
 import * as records from '../sinks/records.ts'
 import { freshDatabase, type FreshDatabase } from '../support/servers.ts'
+import { knownSeries, labelsIn, metricsIn } from './promql.ts'
 
-const Target = z.object({ rawSql: z.string(), format: z.enum(['table', 'time_series']) })
+const Sql = z.object({ rawSql: z.string(), format: z.enum(['table', 'time_series']) })
+const PromQl = z.object({ expr: z.string(), legendFormat: z.string() })
+/** https://grafana.com/docs/grafana/latest/datasources/prometheus/template-variables/ */
+const Variable = z.union([z.string(), z.object({ query: z.string() })])
 const Dashboard = z.object({
   title: z.string(),
-  panels: z.array(z.object({ id: z.int(), type: z.string(), title: z.string(), targets: z.array(Target).default([]) })),
-  templating: z.object({ list: z.array(z.object({ name: z.string(), query: z.string() })) }),
-  annotations: z.object({ list: z.array(z.object({ name: z.string(), target: Target })) }),
+  panels: z.array(
+    z.object({
+      id: z.int(),
+      type: z.string(),
+      title: z.string(),
+      targets: z.array(z.union([Sql, PromQl])).default([]),
+    }),
+  ),
+  templating: z.object({ list: z.array(z.object({ name: z.string(), query: Variable })) }),
+  annotations: z.object({ list: z.array(z.object({ name: z.string(), target: Sql })) }),
 })
 
 const folder = 'ops/grafana/dashboards'
@@ -37,13 +51,24 @@ const dashboards = readdirSync(folder).map((file) =>
   Dashboard.parse(JSON.parse(readFileSync(`${folder}/${file}`, 'utf8'))),
 )
 const queries = dashboards.flatMap(({ title, panels, templating, annotations }) => [
-  ...panels.flatMap((panel) => panel.targets.map((target) => ({ name: `${title} / ${panel.title}`, ...target }))),
-  ...templating.list.map(({ name, query }) => ({
-    name: `${title} / $${name}`,
-    rawSql: query,
-    format: 'table' as const,
-  })),
+  ...panels.flatMap((panel) =>
+    panel.targets.flatMap((target) => ('rawSql' in target ? { name: `${title} / ${panel.title}`, ...target } : [])),
+  ),
+  ...templating.list.flatMap(({ name, query }) =>
+    typeof query === 'string' ? { name: `${title} / $${name}`, rawSql: query, format: 'table' as const } : [],
+  ),
   ...annotations.list.map(({ name, target }) => ({ name: `${title} / ${name} (annotations)`, ...target })),
+])
+
+const expressions = dashboards.flatMap(({ title, panels, templating }) => [
+  ...panels.flatMap((panel) =>
+    panel.targets.flatMap((target) => ('expr' in target ? { name: `${title} / ${panel.title}`, ...target } : [])),
+  ),
+  ...templating.list.flatMap(({ name, query }) => {
+    if (typeof query === 'string') return []
+    const [, metric = '', label = ''] = /^label_values\((\w+), (\w+)\)$/.exec(query.query) ?? []
+    return { name: `${title} / $${name}`, expr: `group by (${label}) (${metric})`, legendFormat: `{{${label}}}` }
+  }),
 ])
 
 /** As https://grafana.com/docs/grafana/latest/datasources/postgres/ describes its macros, for all time and a minute's interval. */
@@ -109,17 +134,54 @@ async function inTransaction(
   await connection.query('COMMIT')
 }
 
-test('panels of a dashboard have ids of their own and one data source, the provisioned one', () => {
-  const { datasources } = z
-    .object({ datasources: z.array(z.object({ uid: z.string() })) })
-    .parse(parse(readFileSync('ops/grafana/provisioning/datasources/database.yaml', 'utf8')))
-  for (const { panels } of dashboards) expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length)
-  const uids = readdirSync(folder).flatMap((file) =>
-    [
-      ...readFileSync(`${folder}/${file}`, 'utf8').matchAll(
-        /"type": "grafana-postgresql-datasource",\s*"uid": "([^"]+)"/g,
-      ),
-    ].map(([, uid]) => uid),
+describe('PromQL', () => {
+  test.each(expressions)('$name asks for metrics and labels that there are', ({ expr, legendFormat }) => {
+    const metrics = metricsIn(expr)
+    expect(metrics).not.toEqual([])
+    expect([...knownSeries.keys()]).toEqual(expect.arrayContaining(metrics))
+    const labels = metrics.flatMap((metric) => knownSeries.get(metric) ?? [])
+    expect(labels).toEqual(expect.arrayContaining(labelsIn(expr)))
+    const shown = [...legendFormat.matchAll(/\{\{(\w+)\}\}/g)].map(([, label = '']) => label)
+    const grouped = /\bby\s*\(/.test(expr) ? labelsIn(expr) : labels
+    expect(grouped).toEqual(expect.arrayContaining(shown))
+  })
+
+  const promtool = spawnSync('promtool', ['--version']).status === 0
+  test.skipIf(!promtool)('is accepted by promtool (skipped where promtool is missing)', () => {
+    const file = join(mkdtempSync(join(tmpdir(), 'crypto-intel-')), 'rules.yml')
+    const filledIn = (expr: string): string => expr.replaceAll('$__rate_interval', '1m').replaceAll('$step', '.*')
+    const rules = expressions.map(({ expr }, index) => ({ record: `dashboards:${index}`, expr: filledIn(expr) }))
+    writeFileSync(file, stringify({ groups: [{ name: 'dashboards', rules }] }))
+    const { status, stdout, stderr } = spawnSync('promtool', ['check', 'rules', file], { encoding: 'utf8' })
+    rmSync(join(file, '..'), { recursive: true })
+    expect(status, stdout + stderr).toBe(0)
+  })
+})
+
+test('panels of a dashboard have ids of their own, and every data source is provisioned', () => {
+  const provisioned = 'ops/grafana/provisioning/datasources'
+  const Sources = z.object({ datasources: z.array(z.object({ uid: z.string(), type: z.string() })) })
+  const datasources = readdirSync(provisioned).flatMap(
+    (file) => Sources.parse(parse(readFileSync(`${provisioned}/${file}`, 'utf8'))).datasources,
   )
-  expect([...new Set(uids)]).toEqual(datasources.map(({ uid }) => uid))
+  for (const { panels } of dashboards) expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length)
+  const used = readdirSync(folder).flatMap((file) =>
+    [...readFileSync(`${folder}/${file}`, 'utf8').matchAll(/"type": "([\w-]+)",\s*"uid": "([^"]+)"/g)].map(
+      ([, type, uid]) => `${type} ${uid}`,
+    ),
+  )
+  expect(new Set(used)).toEqual(new Set(datasources.map(({ type, uid }) => `${type} ${uid}`)))
+})
+
+test.each([
+  ['records_in_total', 'records_out_total', 'lag_records', 'lag_seconds', 'latency_seconds_bucket'],
+  ['errors_total', 'dead_letters_total', 'restarts_total', 'stalls_total', 'stalled_partitions'],
+  ['checkpoint_seconds_bucket', 'checkpoint_age_seconds', 'commit_seconds_bucket', 'batch_size_records_sum'],
+  ['thread_queue_seconds_bucket', 'thread_run_seconds_bucket', 'queued_bytes'],
+  ['feed_staleness_seconds', 'reconnects_total', 'gaps_total', 'reorg_depth_blocks_count', 'rpc_errors_total'],
+  ['alert_deliveries_total'],
+])('the dashboards show %s …', (...names) => {
+  const shown = expressions.flatMap(({ expr }) => metricsIn(expr))
+  expect(shown).toEqual(expect.arrayContaining(names.map((name) => `crypto_intel_${name}`)))
+  expect(shown).toEqual(expect.arrayContaining(['process_resident_memory_bytes', 'nodejs_eventloop_lag_p99_seconds']))
 })

@@ -9,14 +9,14 @@ export interface StepReading {
   readonly lag: number
 }
 
-interface Sample {
+export interface Sample {
   readonly name: string
   readonly labels: ReadonlyMap<string, string>
   readonly value: number
 }
 
 /** @returns the samples of the Prometheus text format. */
-function samplesOf(text: string): Sample[] {
+export function samplesOf(text: string): Sample[] {
   return text.split('\n').flatMap((line) => {
     const [, name = '', labels = '', value = ''] = /^(\w+)(?:\{(.*)\})? (\S+)/.exec(line) ?? []
     if (name === '') return []
