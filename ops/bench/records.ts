@@ -100,6 +100,28 @@ export function* tradeMessages(count: number, ids: ReadonlyMap<string, number>):
   }
 }
 
+const corruptEvery = 100
+/** Not in the wire format, cut off, of a schema that nobody registered. */
+const corruptions: readonly ((value: Buffer) => Buffer)[] = [
+  (value) => Buffer.concat([Buffer.from([7]), value.subarray(1)]),
+  (value) => value.subarray(0, 20),
+  (value) => Buffer.concat([Buffer.from([0, 0x7f, 0xff, 0xff, 0xff]), value.subarray(5)]),
+]
+
+/** The same messages, with one record in a hundred that cannot be decoded. */
+export function* corrupted(messages: Iterable<Message>): Generator<Message> {
+  let records = 0
+  for (const message of messages) {
+    const { value } = message
+    const corrupt = value !== null && ++records % corruptEvery === 0
+    const spoil = corruptions[(records / corruptEvery) % corruptions.length]
+    yield corrupt && spoil !== undefined ? { ...message, value: spoil(value) } : message
+  }
+}
+
+/** How many of so many records `corrupted` leaves readable. */
+export const readableOf = (records: number): number => records - Math.floor(records / corruptEvery)
+
 /** A time mark of every symbol. */
 export function* tradeMarks(time: number): Generator<Message> {
   for (const symbol of symbols) {

@@ -10,7 +10,7 @@ import { Registry } from '../../workers/runtime/kafka/registry.ts'
 import { createLogger } from '../../workers/runtime/logger.ts'
 import { prepare } from '../local/demo/installation.ts'
 import { startStack, type Stack } from '../local/stack.ts'
-import { passedName } from './names.ts'
+import { corruptName, passedName } from './names.ts'
 import type { Message } from './records.ts'
 
 /** kafkajs is quadratic in the messages that one send brings a partition. */
@@ -50,7 +50,7 @@ export async function startBenchServers(
     await Promise.all([producer.connect(), admin.connect()])
     await admin.createTopics({
       waitForLeaders: false,
-      topics: [{ topic: passedName, numPartitions: topics.marketTrades.partitions }],
+      topics: [passedName, corruptName].map((topic) => ({ topic, numPartitions: topics.marketTrades.partitions })),
     })
     await admin.disconnect()
     const database = new pg.Pool({ connectionString: env.DATABASE_URL, max: 8 })

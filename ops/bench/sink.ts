@@ -9,20 +9,21 @@ import { timescaleTransfers } from '../../sinks/timescale-transfers.ts'
 import { Decoder, schemaText } from '../../workers/runtime/codec.ts'
 import { CopyEncoder } from '../../workers/runtime/copy-binary.ts'
 import { quoted } from '../../workers/runtime/database.ts'
-import type { Column, ColumnValue, Sink, SinkTransaction, Topic } from '../../workers/runtime/definitions.ts'
-import { runChild } from './child.ts'
+import type { Sink, SinkTransaction, Topic } from '../../workers/runtime/definitions.ts'
+import { runChild, type Run } from './child.ts'
 import { tradeMessages, transferMessages, type Message } from './records.ts'
-import { figure, type BenchOptions, type Figure } from './report.ts'
+import { figure, median, type BenchOptions, type Figure } from './report.ts'
 import { startBenchServers, type BenchServers } from './servers.ts'
 
-const messages = 300_000
+/** A fifth of them, some seconds' work, warms the compiler up and is not counted. */
+const messages = 600_000
 const connections = 4
 
 export async function benchSink(options: BenchOptions): Promise<Figure[]> {
   const servers = await startBenchServers(options.say)
   try {
-    const trades = [...tradeMessages(messages, servers.ids)]
-    const transfers = [...transferMessages(messages / 2, servers.ids)]
+    const trades = (): Iterable<Message> => tradeMessages(messages, servers.ids)
+    const transfers = (): Iterable<Message> => transferMessages(messages / 2, servers.ids)
     return [
       ...(await benchTable(servers, timescaleTrades, topics.marketTrades, 'trades', trades, '≥ 0.8', options)),
       ...(await benchTable(servers, timescaleTransfers, topics.chainTransfers, 'transfers', transfers, '≥ 0.45', options)), // prettier-ignore
@@ -37,47 +38,51 @@ async function benchTable<T extends object>(
   sink: Sink<T>,
   topic: Topic<T>,
   table: string,
-  messagesOf: readonly Message[],
+  messagesOf: () => Iterable<Message>,
   aim: string,
   { say, profiles, rounds = 5 }: BenchOptions,
 ): Promise<Figure[]> {
-  const total = await servers.fill(topic, messagesOf)
-  const { columns, rows } = await rowsOf(sink, topic, messagesOf, servers.ids)
-  say(`${sink.name}: ${total} records that leave ${rows.length} rows`)
-  const [ours, one, several]: [number[], number[], number[]] = [[], [], []]
+  const total = await servers.fill(topic, messagesOf())
+  const { count, names, bodies } = await copyOf(sink, topic, messagesOf(), servers.ids)
+  const sql = `COPY ${quoted(table)} (${names.map(quoted).join(', ')}) FROM STDIN (FORMAT binary)`
+  say(`${sink.name}: ${total} records that leave ${count} rows`)
+  const [ours, one, several]: [Run[], number[], number[]] = [[], [], []]
   for (let round = 1; round <= rounds; round++) {
     await servers.forget(table)
-    ours.push((await runChild('worker.ts', [sink.name, String(total)], servers.env, profiles)).perSecond)
+    const run = await runChild('worker.ts', [sink.name, String(total)], servers.env, profiles)
+    ours.push(run)
     const kept = await servers.database.query<{ count: number }>(`SELECT count(*)::int AS count FROM ${table}`)
-    if (kept.rows[0]?.count !== rows.length) throw new Error(`${table} has ${kept.rows[0]?.count} rows`)
+    if (kept.rows[0]?.count !== count) throw new Error(`${table} has ${kept.rows[0]?.count} rows`)
     await servers.forget(table)
-    one.push(await copyRows(servers, table, columns, [rows]))
+    one.push(count / (await copySeconds(servers, sql, bodies(1))))
     await servers.forget(table)
-    const parts = Array.from({ length: connections }, (_, at) =>
-      rows.filter((_row, index) => index % connections === at),
-    )
-    several.push(await copyRows(servers, table, columns, parts))
-    say(`round ${round}: ${sink.name} ${Math.round(ours.at(-1) ?? 0)}, COPY ${Math.round(one.at(-1) ?? 0)}, on ${connections} connections ${Math.round(several.at(-1) ?? 0)} rows/s`) // prettier-ignore
+    several.push(count / (await copySeconds(servers, sql, bodies(connections))))
+    say(`round ${round}: ${sink.name} ${Math.round(run.perSecond)}, ${run.cpuMicros.toFixed(2)} µs CPU each, COPY ${Math.round(one.at(-1) ?? 0)}, on ${connections} connections ${Math.round(several.at(-1) ?? 0)} rows/s`) // prettier-ignore
   }
-  const name = total === rows.length ? sink.name : `${sink.name} with removals`
+  say(`${sink.name}: ${median(ours.map(({ cpuMicros }) => cpuMicros)).toFixed(2)} µs CPU a record`)
+  const name = total === count ? sink.name : `${sink.name} with removals`
+  const perSecond = ours.map((run) => run.perSecond)
   return [
-    figure(name, 'records/s', ours, 'bare binary COPY', one, aim),
-    figure(name, 'records/s', ours, `bare binary COPY, ${connections} connections`, several),
+    figure(name, 'records/s', perSecond, 'bare binary COPY', one, aim),
+    figure(name, 'records/s', perSecond, `bare binary COPY, ${connections} connections`, several),
   ]
 }
 
-interface Rows {
-  readonly columns: readonly Column[]
-  readonly rows: readonly (readonly ColumnValue[])[]
+/** What is to be copied: the sink's own rows. */
+interface Copied {
+  readonly count: number
+  readonly names: readonly string[]
+  /** The bytes of as many COPYs. */
+  readonly bodies: (parts: number) => readonly (readonly Buffer[])[]
 }
 
 /** The rows that the sink leaves of the messages: its own write, into memory. */
-async function rowsOf<T extends object>(
+async function copyOf<T extends object>(
   sink: Sink<T>,
   topic: Topic<T>,
-  messagesOf: readonly Message[],
+  messagesOf: Iterable<Message>,
   ids: ReadonlyMap<string, number>,
-): Promise<Rows> {
+): Promise<Copied> {
   const decoder = new Decoder(topic)
   decoder.learn(ids.get(topic.name) ?? 0, schemaText(topic.name))
   const standing = new Map<string, T>()
@@ -89,11 +94,18 @@ async function rowsOf<T extends object>(
     if (removed) standing.delete(id)
     else standing.set(id, record)
   }
-  let copied: Rows = { columns: [], rows: [] }
+  let copied: Copied = { count: 0, names: [], bodies: () => [] }
   const memory: SinkTransaction = {
     query: () => Promise.resolve({ rows: [], rowCount: 0 }),
-    copy(_table, columns, rows) {
-      copied = { columns, rows }
+    copy(_table, columns, records) {
+      const body = (part: typeof records): Buffer[] =>
+        [...new CopyEncoder().encode(columns, part)].map((chunk) => Buffer.from(chunk))
+      copied = {
+        count: records.length,
+        names: columns.map(({ name }) => name),
+        bodies: (parts) =>
+          Array.from({ length: parts }, (_, at) => body(records.filter((_record, index) => index % parts === at))),
+      }
       return Promise.resolve()
     },
   }
@@ -101,17 +113,14 @@ async function rowsOf<T extends object>(
   return copied
 }
 
-/** @returns rows a second of one COPY a part, side by side; the bytes are made before. */
-async function copyRows(
+/** @returns how long one COPY a body takes, side by side. */
+async function copySeconds(
   { env }: BenchServers,
-  table: string,
-  columns: readonly Column[],
-  parts: readonly Rows['rows'][],
+  sql: string,
+  bodies: readonly (readonly Buffer[])[],
 ): Promise<number> {
-  const sql = `COPY ${quoted(table)} (${columns.map(({ name }) => quoted(name)).join(', ')}) FROM STDIN (FORMAT binary)`
-  const bodies = parts.map((rows) => [...new CopyEncoder().encode(columns, rows)].map((chunk) => Buffer.from(chunk)))
   const clients = await Promise.all(
-    parts.map(async () => {
+    bodies.map(async () => {
       const client = new pg.Client({ connectionString: env['DATABASE_URL'] })
       await client.connect()
       return client
@@ -121,5 +130,5 @@ async function copyRows(
   await Promise.all(clients.map((client, at) => pipeline(bodies[at] ?? [], client.query(copyFrom(sql)))))
   const seconds = (performance.now() - started) / 1_000
   await Promise.all(clients.map((client) => client.end()))
-  return parts.reduce((sum, { length }) => sum + length, 0) / seconds
+  return seconds
 }

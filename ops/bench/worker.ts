@@ -1,4 +1,4 @@
-/** A worker process that measures itself: node worker.ts <step> <records>. The hosts are the real ones. */
+/** A worker process that measures itself: node worker.ts <step> <records> [<topic>]. The hosts are the real ones. */
 import { cryptoIntel } from '../../topologies/crypto-intel.ts'
 import { loadConfig } from '../../workers/runtime/config.ts'
 import { createContext } from '../../workers/runtime/context.ts'
@@ -9,11 +9,11 @@ import { createShutdown } from '../../workers/runtime/shutdown.ts'
 import { serversOf } from '../../workers/runtime/topology.ts'
 import { WatchSchema } from '../../workers/runtime/watch.ts'
 import { Stopwatch } from './child.ts'
-import { BenchInstallation } from './installation.ts'
+import { BenchInstallation, readingFrom } from './installation.ts'
 import { passThrough } from './pass-through.ts'
 
 const lookMs = 5
-const [name = '', total = '0'] = process.argv.slice(2)
+const [name = '', total = '0', input] = process.argv.slice(2)
 const step = [...cryptoIntel.steps, passThrough].find((one) => one.name === name)
 if (step === undefined) throw new Error(`no step is called ${name}`)
 
@@ -22,7 +22,7 @@ const shutdown = createShutdown({ deadlineMs: 10_000 })
 const context = createContext(config, WatchSchema.parse({}), name, shutdown.signal)
 const health = await startHealth(context)
 shutdown.onStop('health', () => health.close())
-await runSteps([step], new BenchInstallation(context, health, shutdown))
+await runSteps([step], new BenchInstallation(context, health, shutdown, readingFrom(input)))
 
 const stopwatch = new Stopwatch(Number(total))
 const looking = setInterval(() => {
