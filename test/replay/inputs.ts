@@ -41,8 +41,8 @@ function appendTrades(driver: Driver, trades: readonly MarketTrade[]): void {
 }
 
 /** Four minutes of four markets, with a crash, in virtual time. */
-function simulatedTrades(): MarketTrade[] {
-  const model = new MarketModel({ seed: 11, startMs: noon / 1_000, historyS: 1, tradesPerSecond: 14, symbols: ['BTC-USDT', 'ETH-USDT', 'SOL-USDT', 'XRP-USDT'] }) // prettier-ignore
+function simulatedTrades(tradesPerSecond: number): MarketTrade[] {
+  const model = new MarketModel({ seed: 11, startMs: noon / 1_000, historyS: 1, tradesPerSecond, symbols: ['BTC-USDT', 'ETH-USDT', 'SOL-USDT', 'XRP-USDT'] }) // prettier-ignore
   const trades: MarketTrade[] = []
   model.arm({ flashCrashAtS: 100, silenceAtS: 30 })
   model.advance(model.time + 240_000, {
@@ -65,12 +65,17 @@ function simulatedTrades(): MarketTrade[] {
 
 const openAll = (): Driver => createDriver({ steps: processors, watch: madeUpWatch, partitions })
 
-/** @returns a driver whose logs hold what every processor reads, from made-up markets and a made-up chain with forks. */
-export function syntheticInputs(): Driver {
-  const driver = openAll()
-  appendTrades(driver, simulatedTrades())
+/** Appends made-up markets and a made-up chain with forks. */
+export function appendSynthetic(driver: Driver, tradesPerSecond: number): void {
+  appendTrades(driver, simulatedTrades(tradesPerSecond))
   const { entries } = makeHistory({ seed: 77, finality: 12, depth: 12, forks: 12 })
   for (const { record, place } of entries) driver.append(topics.chainBlocks, record, place)
+}
+
+/** @returns a driver whose logs hold what every processor reads. */
+export function syntheticInputs(): Driver {
+  const driver = openAll()
+  appendSynthetic(driver, 14)
   driver.run()
   return driver
 }

@@ -38,6 +38,9 @@ export class ChainSession {
       mark: () => {
         throw new Error('blocks carry their own time')
       },
+      lane: () => {
+        throw new Error('blocks are a journal')
+      },
       journal: <T extends object>(topic: Topic<T>, key: string) => {
         if (!isBlocks(topic, journal)) throw new Error(`${topic.name} is no journal`)
         expect(key).toBe(feeds[0]?.feed.slice('evm:'.length))

@@ -107,7 +107,8 @@ describe.skipIf(!haveRecordings)(`a node that serves less${withoutRecordings}`, 
     for (let round = 0; round < 5; round += 1) await fetchBlock(pool, 1, id)
     expect(limited.requests).toBe(1)
     const { values } = await context.metrics.rpcErrors.get()
-    expect(values).toEqual([{ labels: { provider: new URL(limited.url).host, code: 'rate-limited' }, value: 1 }])
+    const counted = values.filter(({ value }) => value > 0)
+    expect(counted).toEqual([{ labels: { provider: new URL(limited.url).host, code: 'rate-limited' }, value: 1 }])
   })
 
   it('that stalls is given up', async () => {

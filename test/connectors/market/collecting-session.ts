@@ -63,7 +63,7 @@ export class Collected {
   }
 
   #session(feeds: ConnectorSession['feeds']): ConnectorSession {
-    return {
+    const session: ConnectorSession = {
       feeds,
       context: this.context,
       signal: this.#stop.signal,
@@ -85,7 +85,14 @@ export class Collected {
         if (isQuote(topic.name, record)) this.quotes.push(record)
         if (isStatus(topic.name, record)) this.statuses.push(record)
       },
+      lane: (topic, key, origin) => ({
+        send: (record, position) => {
+          expect(topic.key(record)).toBe(key)
+          session.send(topic, record, { origin, position })
+        },
+      }),
     }
+    return session
   }
 }
 

@@ -62,7 +62,7 @@ function run(url: string, timing: Partial<MarketTiming> = {}, messages: string[]
     signal: off.signal,
     on: {
       connected: (how) => events.push(`connected ${how}`),
-      frame: (text) => events.push(text),
+      frame: (bytes) => events.push(bytes.toString()),
       lost: (reason) => events.push(`lost: ${reason}`),
     },
   })

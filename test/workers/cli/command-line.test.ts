@@ -25,6 +25,7 @@ const leaves = [
   'offsets reset',
   'state show',
   'state reset',
+  'replay',
 ]
 
 describe('the command line', () => {
@@ -68,6 +69,11 @@ describe('the command line', () => {
     ],
     [['offsets', 'show', 'evm'], /^evm is a connector: it reads no topic: /],
     [['state', 'show', 'timescale-trades'], /^timescale-trades is a sink: its state is its tables: /],
+    [['replay', '--to', '1'], /'1' is invalid. expected a time such as 2026-11-20T10:00:00Z, or microseconds/],
+    [
+      ['replay', '--from', '2026-11-20T10:00:00Z'],
+      /^required option '--to <time>' not specified: see npm start -- replay --help$/,
+    ],
     [['dlq', 'redrive'], /^say which dead letters: their ids, --step or --all$/],
     [['dlq', 'redrive', 'x', '--all'], /^say which dead letters/],
     [['run', 'crypto-intel', '--step', 'build-candle'], /no step is called build-candle; did you mean build-candles\?/],

@@ -18,19 +18,14 @@ interface Reading {
   readonly value: string
 }
 
-const columns: readonly Column[] = [
-  { name: 'id', type: 'text' },
-  { name: 'value', type: 'numeric' },
+const columns: readonly Column<Reading>[] = [
+  { name: 'id', type: 'text', value: ({ id }) => id },
+  { name: 'value', type: 'numeric', value: ({ value }) => value },
 ]
 const sink = defineSink<Reading>({
   name: 'readings',
   input: { name: 'readings.v1', key: ({ id }) => id, partitions: 1, cleanup: { policy: 'compact' } },
-  write: (records, transaction) =>
-    transaction.copy(
-      'readings',
-      columns,
-      records.map(({ id, value }) => [id, value]),
-    ),
+  write: (records, transaction) => transaction.copy('readings', columns, records),
 })
 const slot = { step: 'readings', topic: 'readings.v1', partition: 0 }
 const appendTime = 1_723_075_200_123_000

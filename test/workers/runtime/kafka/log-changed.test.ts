@@ -1,0 +1,244 @@
+/** A log that was cut or made anew is refused with a clear word, by processors and sinks, and there is a way out. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import type { Admin, Producer } from 'kafkajs'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { topics } from '../../../../schemas/topics.ts'
+import { Encoder } from '../../../../workers/runtime/codec.ts'
+import { loadConfig } from '../../../../workers/runtime/config.ts'
+import { connectDatabase, type Database } from '../../../../workers/runtime/database.ts'
+import { placeHeaders } from '../../../../workers/runtime/headers.ts'
+import { createKafka, createNames, Partitioner } from '../../../../workers/runtime/kafka/client.ts'
+import { Registry } from '../../../../workers/runtime/kafka/registry.ts'
+import { createLogger } from '../../../../workers/runtime/logger.ts'
+import { sequencePosition } from '../../../../workers/runtime/position.ts'
+import { eventually, freshDatabase, freshPrefix, servers, type FreshDatabase } from '../../../support/servers.ts'
+import { command, type Env } from '../../cli/harness.ts'
+import { noon, trade } from '../../records.ts'
+
+const steps = ['build-candles', 'timescale-trades'] as const
+const main = fileURLToPath(new URL('../../../../workers/main.ts', import.meta.url))
+const watchFile = fileURLToPath(new URL('../../../../watch.example.yaml', import.meta.url))
+const key = topics.marketTrades.key(trade(0, noon, 1))
+const partition = new Partitioner(topics.marketTrades).of(key)
+const slow = { timeout: 120_000 }
+
+let env: Env
+let topic: string
+let own: FreshDatabase
+let database: Database
+let admin: Admin
+let producer: Producer
+let encoder: Encoder
+const running = new Set<Steps>()
+
+interface Steps {
+  /** Resolves when they run, or have ended. */
+  readonly up: Promise<unknown>
+  readonly ended: Promise<{ readonly code: unknown; readonly said: string }>
+  stop(signal?: 'SIGKILL'): void
+}
+
+beforeAll(async () => {
+  const { brokers, registryUrl, redisUrl } = await servers()
+  own = await freshDatabase()
+  env = {
+    KAFKA_BROKERS: brokers,
+    SCHEMA_REGISTRY_URL: registryUrl,
+    DATABASE_URL: own.url,
+    REDIS_URL: redisUrl,
+    NAMESPACE: freshPrefix().replace(/-$/, ''),
+    CHECKPOINT_MS: '50',
+    STALL_MS: '6000',
+    SESSION_TIMEOUT_MS: '3000',
+    SHUTDOWN_MS: '5000',
+    THREADS: '1',
+  }
+  const config = loadConfig({ ...env, LOG_LEVEL: 'silent' })
+  const names = createNames(config.namespace)
+  topic = names.topic(topics.marketTrades)
+  const kafka = createKafka(config, createLogger(config, 'log-changed'))
+  ;[admin, producer] = [kafka.admin(), kafka.producer()]
+  await Promise.all([run('topics apply'), run('schemas register'), run('migrate'), admin.connect(), producer.connect()])
+  encoder = new Encoder(await new Registry(config, names).registerAll([topics.marketTrades]))
+  database = await connectDatabase({ url: own.url, connections: 2 })
+})
+
+afterAll(async () => {
+  for (const one of running) one.stop('SIGKILL')
+  await Promise.all([...running].map(({ ended }) => ended))
+  await Promise.all([producer?.disconnect(), admin?.disconnect(), database?.close()])
+  await own?.drop()
+})
+
+const run = (line: string): Promise<string[]> => command(line.split(' '), { env })
+
+function start(step: string, more: Env = {}): Steps {
+  const child = spawn(process.execPath, [main, 'run', 'crypto-intel', '--step', step], {
+    env: { ...env, ...more, WATCH_FILE: watchFile, METRICS_PORT: '0', METRICS_HOST: '127.0.0.1' },
+  })
+  let [said, log] = ['', '']
+  child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
+  const upped = new Promise<void>((resolve) => {
+    child.stdout.on('data', (chunk: Buffer) => {
+      if ((log += chunk.toString()).includes('"msg":"running"')) resolve()
+    })
+  })
+  const ended = once(child, 'close').then(([code]: unknown[]) => ({ code, said }))
+  const one: Steps = { up: Promise.race([upped, ended]), ended, stop: (signal) => void child.kill(signal) }
+  running.add(one)
+  void ended.then(() => running.delete(one))
+  return one
+}
+
+let made = 0
+async function append(count: number): Promise<void> {
+  const messages = Array.from({ length: count }, () => {
+    const number = ++made
+    const value = Buffer.from(encoder.encode(topics.marketTrades, trade(number, noon + number * 1_000, 1)))
+    return { partition, key, value, headers: placeHeaders({ origin: key, position: sequencePosition(number) }) }
+  })
+  await producer.send({ topic, messages, acks: -1 })
+}
+
+/** Deletes the topic and makes it anew. */
+async function recreate(): Promise<void> {
+  await admin.deleteTopics({ topics: [topic] })
+  await eventually(async () => {
+    await run('topics apply')
+    expect((await admin.fetchTopicOffsets(topic)).map(({ high }) => high)).toEqual(['0', '0', '0', '0'])
+  })
+}
+
+/** Runs both steps until they stand at the log's end, and stops them. */
+async function workOff(): Promise<void> {
+  const both = steps.map((step) => start(step))
+  await worked()
+  for (const one of both) one.stop()
+  for (const { ended } of both) expect(await ended).toEqual({ code: 0, said: '' })
+}
+
+async function worked(): Promise<void> {
+  const end = (await admin.fetchTopicOffsets(topic)).find((one) => one.partition === partition)?.high
+  await eventually(
+    async () => {
+      for (const step of steps) {
+        const shown: { partition: number; stored?: number }[] = JSON.parse((await run(`offsets show ${step} --json`)).join('')) // prettier-ignore
+        expect(`${step} ${shown.find((one) => one.partition === partition)?.stored}`).toBe(`${step} ${end}`)
+      }
+    },
+    { timeoutMs: 60_000 },
+  )
+}
+
+/** Expects that each step ends by itself with one line that says all of this. */
+async function refused(said: (step: string) => RegExp, started = steps.map((step) => start(step))): Promise<void> {
+  for (const [index, { ended }] of started.entries()) {
+    const end = await ended
+    expect(end.said).toMatch(said(steps[index] ?? ''))
+    expect(end.said.trim().split('\n')).toHaveLength(1)
+    expect(end.code).toBe(1)
+  }
+}
+
+const out = 'choose with `offsets reset` or `state reset`'
+const outside = (step: string, stored: number | string, range: string): RegExp =>
+  new RegExp(`^${step} stands at offset ${stored} of ${topic}:${partition}, whose log holds ${range}.*${out}`)
+const another = (step: string): RegExp =>
+  new RegExp(`^${topic} is not the topic that ${step} has read up to offset \\d+ of partition ${partition}.*${out}`)
+
+/** @param there how many trades the log holds when the steps start again */
+async function takeTheWayOut(there: number): Promise<void> {
+  await run('offsets reset timescale-trades --to earliest --yes')
+  await run('state reset build-candles --yes')
+  await append(2)
+  await workOff()
+  // What came first is stored too, though the steps had refused the log that held it.
+  const newest = Array.from({ length: there }, (_, index) => String(made - index))
+  const { rowCount } = await database.query('SELECT FROM trades WHERE trade_id = ANY ($1)', [newest])
+  expect(rowCount).toBe(newest.length)
+}
+
+describe('while its steps do not run, a log', () => {
+  it('that was cut behind the stored offset is refused', slow, async () => {
+    await append(10)
+    await workOff()
+    await append(2)
+    await admin.deleteTopicRecords({ topic, partitions: [{ partition, offset: '12' }] })
+    await refused((step) => outside(step, 10, '12 to 12'))
+    await takeTheWayOut(2)
+  })
+
+  it('that was made anew and ends before the stored offset is refused', slow, async () => {
+    await recreate()
+    await append(3)
+    await refused((step) => outside(step, 14, '0 to 3'))
+  })
+
+  it('that was made anew a moment ago and goes beyond the stored offset is refused', slow, async () => {
+    await run('offsets reset timescale-trades --to earliest --yes')
+    await run('state reset build-candles --yes')
+    await workOff()
+    await recreate()
+    await append(20)
+    await refused(another)
+    await takeTheWayOut(22)
+  })
+})
+
+describe('while its steps run, a log', () => {
+  it('that was made anew is refused', slow, async () => {
+    const both = steps.map((step) => start(step))
+    await append(1)
+    await worked()
+    await recreate()
+    await refused((step) => outside(step, 23, '0 to 0'), both)
+  })
+
+  it('that was made anew and filled beyond where they stood is refused', slow, async () => {
+    await append(3)
+    await takeTheWayOut(5)
+    const both = steps.map((step) => start(step))
+    await worked()
+    await recreate()
+    await append(50)
+    await refused((step) => new RegExp(`${another(step).source}|${outside(step, 5, '0 to').source}`), both)
+  })
+
+  it('that was cut before it was read is refused, not jumped over', slow, async () => {
+    await takeTheWayOut(52)
+    const sink = start('timescale-trades', { QUEUE_BYTES: '1024' })
+    await sink.up
+    const unlock = await lockTrades()
+    await append(5)
+    // It waits for the lock; what comes now fills its queue, and then it reads no further.
+    await eventually(async () => expect((await database.query(waiting)).rowCount).toBeGreaterThan(0), { timeoutMs: 30_000 }) // prettier-ignore
+    await append(20)
+    await sleep(1_000)
+    await append(20)
+    await admin.deleteTopicRecords({ topic, partitions: [{ partition, offset: '97' }] })
+    await append(3)
+    unlock()
+    const { code, said } = await sink.ended
+    expect(said).toMatch(outside('timescale-trades', '\\d+', '97 to 100'))
+    expect(code).toBe(1)
+  })
+})
+
+const waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'trades'::regclass"
+
+/** Nobody can write trades until the function that it gives is called. */
+async function lockTrades(): Promise<() => void> {
+  const [locked, over] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  const holding = database.use(async (connection) => {
+    await connection.query('BEGIN')
+    await connection.query('LOCK TABLE trades')
+    locked.resolve()
+    await over.promise
+    await connection.query('ROLLBACK')
+  })
+  await Promise.race([locked.promise, holding])
+  return over.resolve
+}

@@ -1,0 +1,46 @@
+/** Schemas by id: one that was just registered may be unknown to a replica of the registry for some seconds. */
+import { createServer, type Server } from 'node:http'
+import { afterEach, describe, expect, it } from 'vitest'
+import { schemaText } from '../../../../workers/runtime/codec.ts'
+import { loadConfig } from '../../../../workers/runtime/config.ts'
+import { createNames } from '../../../../workers/runtime/kafka/client.ts'
+import { Registry } from '../../../../workers/runtime/kafka/registry.ts'
+
+let server: Server | undefined
+afterEach(() => void server?.close())
+
+/** A registry that knows a schema from the `n`th question on. */
+async function registryThatKnowsFrom(n: number): Promise<{ registry: Registry; asked: () => number }> {
+  let asked = 0
+  server = createServer((_request, response) => {
+    const known = ++asked >= n
+    response.writeHead(known ? 200 : 404, { 'content-type': 'application/vnd.schemaregistry.v1+json' })
+    response.end(JSON.stringify(known ? { schema: schemaText('market.trades.v1') } : { error_code: 40403, message: 'Schema not found' })) // prettier-ignore
+  })
+  await new Promise<void>((resolve) => server?.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  const port = typeof address === 'object' ? address?.port : undefined
+  const config = loadConfig({ SCHEMA_REGISTRY_URL: `http://127.0.0.1:${port}` }, { require: ['registry'] })
+  return { registry: new Registry(config, createNames('')), asked: () => asked }
+}
+
+describe('a schema that the registry does not know', () => {
+  it('is asked for again where the message that names it is new', async () => {
+    const { registry, asked } = await registryThatKnowsFrom(3)
+    expect(await registry.schema(7, Date.now())).toContain('MarketTrade')
+    expect(asked()).toBe(3)
+  })
+
+  it('is given up at once where the message is old, and asked for once by all that need it', async () => {
+    const { registry, asked } = await registryThatKnowsFrom(Infinity)
+    const answers = await Promise.all(Array.from({ length: 20 }, () => registry.schema(7, Date.now() - 60_000)))
+    expect(new Set(answers)).toEqual(new Set([undefined]))
+    expect(asked()).toBe(1)
+  })
+
+  it('is found later by whoever asks again', async () => {
+    const { registry } = await registryThatKnowsFrom(2)
+    expect(await registry.schema(7)).toBeUndefined()
+    expect(await registry.schema(7, Date.now())).toContain('MarketTrade')
+  })
+})

@@ -1,0 +1,42 @@
+/** Steps that trades make fail: by their price, "throws", "grows" (until memory is out) or "loops" (for ever). */
+import { topics } from '../../../schemas/topics.ts'
+import type { MarketTrade } from '../../../schemas/types.ts'
+import { defineProcessor } from '../../../workers/runtime/definitions.ts'
+
+interface Tally {
+  begun: number
+  trades: number
+}
+
+/**
+ * Emits how many trades of its key it has begun with and how many it has finished: both are wrong once a trade is lost,
+ * counted twice or left half done.
+ */
+const tallyCalled = (name: string, module: string, fails: (trade: MarketTrade) => void) =>
+  defineProcessor<MarketTrade, Tally>({
+    name,
+    module,
+    inputs: [topics.marketTrades],
+    outputs: [topics.patternsMatches],
+    state: { version: 1, empty: () => ({ begun: 0, trades: 0 }) },
+    process(trade, state, emit, at) {
+      state.begun++
+      const { id, venue, symbol, ts } = trade
+      const facts = { begun: String(state.begun), trades: String(++state.trades) }
+      // prettier-ignore
+      emit(topics.patternsMatches, { id: `${name}:${id}`, pattern: name, subject: at.key, ts, start: ts, confidence: 1, summary: '', venue, symbol, chainId: null, wallets: [], evidence: [], facts })
+      fails(trade)
+    },
+  })
+
+function fail({ price, ts }: MarketTrade): void {
+  if (price === 'throws') throw new Error('a price that is none')
+  if (price === 'loops') for (;;);
+  const hoard: number[][] = []
+  while (price === 'grows') hoard.push(Array<number>(100_000).fill(ts))
+}
+
+export const tally = tallyCalled('tally', import.meta.url, fail)
+/** The same step after a fix. */
+export const mendedTally = (module: string) => tallyCalled('tally', module, () => {})
+export const bystander = tallyCalled('bystander', import.meta.url, () => {})
