@@ -144,9 +144,9 @@ const KAFKA_REJOIN = /^(REBALANCE_IN_PROGRESS|ILLEGAL_GENERATION|UNKNOWN_MEMBER_
 /** https://www.postgresql.org/docs/current/errcodes-appendix.html; 25P03 is the idle-in-transaction time-out. */
 const SQLSTATE_PASSING = /^(08|40|53|57)|^(25P03|55P03|25006)$/
 const SQLSTATE_POISON = /^2[23]/
-/** Errors that pg and ioredis tell apart by message alone. */
+/** Errors that pg, ioredis and kafkajs (src/broker/index.js) tell apart by message alone. */
 const LOST_CONNECTION =
-  /^(Connection (is closed|terminated)|timeout (expired|exceeded when trying to connect)|Query read timeout|Command timed out|Client (was closed|has encountered a connection error)|Stream isn't writeable|socket hang up|other side closed)/
+  /^(Connection (is closed|terminated)|timeout (expired|exceeded when trying to connect)|Query read timeout|Command timed out|Client (was closed|has encountered a connection error)|Stream isn't writeable|socket hang up|other side closed|Broker not connected)/
 /** https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors */
 const REDIS_PASSING = /^(LOADING|READONLY|TRYAGAIN|CLUSTERDOWN|MASTERDOWN|BUSY|NOREPLICAS|MISCONF|OOM)\b/
 

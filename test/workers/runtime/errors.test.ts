@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module'
 import { createServer } from 'node:net'
 import { Redis } from 'ioredis'
 import { Kafka, KafkaJSNonRetriableError, KafkaJSProtocolError, logLevel } from 'kafkajs'
@@ -91,6 +92,23 @@ describe('classify', () => {
     const wrapper = new KafkaJSNonRetriableError('wrapped')
     expect(classify(wrapper)).toBe('fatal')
     expect(classify(Object.assign(wrapper, { cause: kafkaError('LEADER_NOT_AVAILABLE', true) }))).toBe('retryable')
+  })
+
+  it('takes a lost connection to a broker for what it is, though kafkajs throws a plain error', () => {
+    const Broker: unknown = createRequire(import.meta.url)('kafkajs/src/broker')
+    if (typeof Broker !== 'function') throw new Error('kafkajs has changed')
+    const logger = { namespace: () => logger, debug: () => {} }
+    const broker: unknown = Reflect.construct(Broker, [{ connectionPool: { on: () => {} }, logger }])
+    const lookupRequest: unknown = Reflect.get(Object(broker), 'lookupRequest')
+    if (typeof lookupRequest !== 'function') throw new Error('kafkajs has changed')
+    let thrown: unknown
+    try {
+      lookupRequest()
+    } catch (error) {
+      thrown = error
+    }
+    expect(thrown).toBeInstanceOf(Error)
+    expect(classify(thrown)).toBe('retryable')
   })
 
   it('goes by HTTP status', () => {
