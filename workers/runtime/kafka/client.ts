@@ -21,17 +21,30 @@ export function createKafka(config: Config, log: Logger): Kafka {
     retry: { initialRetryTime: 100, maxRetryTime: 5_000, retries: 8 },
     ...security(config),
     logLevel: logLevel.WARN,
-    logCreator: () => (entry) => passOn(log, entry),
+    logCreator: () => passingOn(log),
   })
 }
 
+const sameWordsMs = 5_000
+const mostWords = 100
+
 /**
  * What kafkajs calls an error it mostly mends by itself: a refusal that it answers by trying again is no news, a lost
- * connection is a warning. Our own code says when a person should act.
+ * connection is a warning. Our own code says when a person should act. While the brokers are away each of some dozen connections says so several
+ * times a second: the same words are said once in a while, with how often more they were meant.
  */
-function passOn(log: Logger, { level, log: { message, error, groupId, broker } }: LogEntry): void {
-  const news = level <= logLevel.ERROR && !message.startsWith('Response ')
-  log[news ? 'warn' : 'debug']({ kafka: message, error, groupId, broker }, 'kafka client')
+function passingOn(log: Logger): (entry: LogEntry) => void {
+  const told = new Map<string, { atMs: number; unsaid: number }>()
+  return ({ level, log: { message, error, groupId, broker } }) => {
+    const news = level <= logLevel.ERROR && !message.startsWith('Response ')
+    if (!news) return log.debug({ kafka: message, error, groupId, broker }, 'kafka client')
+    const [now, last] = [Date.now(), told.get(message)]
+    if (last !== undefined && now - last.atMs < sameWordsMs) return void last.unsaid++
+    const more = last === undefined || last.unsaid === 0 ? undefined : last.unsaid
+    if (told.size >= mostWords) told.clear()
+    told.set(message, { atMs: now, unsaid: 0 })
+    log.warn({ kafka: message, error, groupId, broker, more }, 'kafka client')
+  }
 }
 
 function security(config: Config): Pick<KafkaConfig, 'ssl' | 'sasl'> {
