@@ -2,7 +2,7 @@
  * Writers of plain records, compiled from their Avro schema: one function a schema that goes once over the record.
  *
  * avsc asks for each string's byte length and then loops over its characters, behind three calls a field; that was most of
- * what encoding cost (records/s of CPU, before → after: trade 295k → 836k, quote 323k → 866k, transfer 236k → 665k). A writer here
+ * what encoding cost (µs a record, before → after: trade 0.54 → 0.46, quote 0.61 → 0.44, transfer 1.39 → 1.06). A writer here
  * takes only what it knows to be written as avsc does. Whatever else it meets (text beyond ASCII, a field left to its
  * default, a value that does not fit) it leaves to avsc, which writes the whole record or refuses it.
  *
@@ -31,13 +31,12 @@ const longBound = 2 ** 52
 export function compileWriter(type: Type): Writer | undefined {
   const source = statementsFor(type, 'record', 0)
   if (source === undefined) return undefined
-  const make: unknown = compileFunction(`return function write(record, bytes, at) { ${source} return at }`, parts)
-  return typeof make === 'function' ? asWriter(make(text, long, int, double)) : undefined
+  const parts = { text, long, int, double }
+  const make = compileFunction(`return (record, bytes, at) => { ${source} return at }`, Object.keys(parts))
+  const writer: unknown = make(...Object.values(parts))
+  return isWriter(writer) ? writer : undefined
 }
 
-const parts = ['text', 'long', 'int', 'double']
-
-const asWriter = (compiled: unknown): Writer | undefined => (isWriter(compiled) ? compiled : undefined)
 const isWriter = (compiled: unknown): compiled is Writer => typeof compiled === 'function'
 
 /**

@@ -103,20 +103,25 @@ function writeBytes(bytes: Bytes): void {
 
 function writeText(text: string): void {
   const { length } = text
+  const start = at
+  writeVarint(length)
+  let written = 0
   if (length <= shortText) {
-    const start = at
-    writeVarint(length)
-    let index = 0
-    for (; index < length; index++) {
+    let bits = 0
+    for (let index = 0; index < length; index++) {
       const code = text.charCodeAt(index)
-      if (code > 0x7f) break
-      slab[at++] = code
+      bits |= code
+      slab[at + index] = code
     }
-    if (index === length) return
+    if (bits <= 0x7f) written = length
+  } else written = slab.write(text, at)
+  // Text beyond ASCII takes more bytes than it has characters.
+  if (written !== length) {
     at = start
+    writeVarint(Buffer.byteLength(text))
+    written = slab.write(text, at)
   }
-  writeVarint(Buffer.byteLength(text))
-  at += slab.write(text, at)
+  at += written
 }
 
 /** @param value a safe integer */
