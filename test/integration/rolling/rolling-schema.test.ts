@@ -136,7 +136,7 @@ async function worked(group: 'older' | 'newer'): Promise<void> {
         .map(async ({ port }) => (await fetch(`http://127.0.0.1:${port}/metrics`)).text())
       expect(sumOf(await Promise.all(texts), 'records_out_total')).toBeGreaterThan(0)
     },
-    { timeoutMs: 20_000 },
+    { timeoutMs: 60_000 },
   )
 }
 
@@ -154,11 +154,11 @@ async function caughtUp(): Promise<void> {
           expect(`${step} ${partition} ${offset}`).toBe(`${step} ${partition} ${high}`)
         }
     },
-    { timeoutMs: 30_000 },
+    { timeoutMs: 60_000 },
   )
 }
 
-it('changes versions under load and loses nothing', { timeout: 180_000 }, async () => {
+it('changes versions under load and loses nothing', { timeout: 240_000 }, async () => {
   feeding = feed(ending.signal)
   const [first, second] = [await fleet.add('older'), await fleet.add('older')]
   await worked('older')
@@ -168,7 +168,7 @@ it('changes versions under load and loses nothing', { timeout: 180_000 }, async 
   await fleet.remove(first)
   // What it has written comes to the older one alone.
   await fleet.discard(third)
-  await eventually(() => expect(fleet.log(second)).toMatch(refusal), { timeoutMs: 20_000 })
+  await eventually(() => expect(fleet.log(second)).toMatch(refusal), { timeoutMs: 60_000 })
   await fleet.add('newer')
   await worked('newer')
   await fleet.remove(second)
