@@ -94,6 +94,7 @@ export class Member {
           await this.#connect()
           break
         } catch (error) {
+          if (this.#stopped) break
           if (classify(error) === 'fatal') return this.#options.fatal(error)
           await Promise.race([this.#consumer?.disconnect().catch(() => {}), sleep(longestBackoffMs)])
           await sleep(backoff)

@@ -1,6 +1,7 @@
 /** Defects of kafkajs 2.2.4 in its network and fetch loops, mended where its classes allow it; loaded by client.ts. */
 import { createRequire } from 'node:module'
 import type { Socket } from 'node:net'
+import { RetryableError } from '../errors.ts'
 
 const require = createRequire(import.meta.url)
 
@@ -29,6 +30,10 @@ interface Connection {
   chunks: Buffer[]
   bytesBuffered: number
   bytesNeeded: number
+}
+
+interface BrokerPool {
+  readonly metadata: unknown
 }
 
 interface ConsumerGroup {
@@ -97,11 +102,24 @@ function hastenResumption(): void {
   })
 }
 
+/** A client that disconnects while it asks for metadata stumbles over their absence, which is no fault of the program's. */
+function forgiveLateMetadata(): void {
+  wrap<BrokerPool>('cluster/brokerPool', 'refreshMetadata', async (pool, refresh) => {
+    try {
+      return await refresh()
+    } catch (cause) {
+      if (!(cause instanceof TypeError) || pool.metadata !== null) throw cause
+      throw new RetryableError('unavailable', 'The client was disconnected while it asked for metadata', { cause })
+    }
+  })
+}
+
 /** Has kafkajs use these. @throws Error where a class is not what it was. */
 export function mendKafkajs(): void {
   boundTimers()
   dropSilentConnections()
   hastenResumption()
+  forgiveLateMetadata()
 }
 
 function prototypeOf(path: string, method: string): Record<string, unknown> {
