@@ -15,6 +15,8 @@ import type { OutgoingMessage } from '../../workers/runtime/kafka/accumulator.ts
 import { createNames } from '../../workers/runtime/kafka/client.ts'
 import { RecordSender } from '../../workers/runtime/record-sender.ts'
 import { WatchSchema } from '../../workers/runtime/watch.ts'
+// All that a worker loads: a library can slow what the engine compiles, as ioredis does where it is not mended.
+import '../../workers/cli/command-line.ts'
 import { projectFolder } from '../local/paths.ts'
 import { cpuSeconds, figure, type BenchOptions, type Figure } from './report.ts'
 

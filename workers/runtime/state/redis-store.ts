@@ -3,6 +3,7 @@
  * token is still ours and the offset is that of our checkpoint before; so a worker that was overtaken changes nothing.
  */
 import { randomUUID } from 'node:crypto'
+import './mend-ioredis.ts'
 import { Redis } from 'ioredis'
 import type { Config } from '../config.ts'
 import { FatalError, RetryableError, classify, oneLine } from '../errors.ts'
