@@ -15,6 +15,7 @@ import { Registry } from '../../../workers/runtime/kafka/registry.ts'
 import { createLogger } from '../../../workers/runtime/logger.ts'
 import { Positions, sequencePosition } from '../../../workers/runtime/position.ts'
 import { RedisStore } from '../../../workers/runtime/state/redis-store.ts'
+import { storedVersion } from '../../../workers/runtime/state/version.ts'
 import type { ProjectCopy } from '../../contributing/recipe.ts'
 import { Fleet } from '../../chaos/fleet.ts'
 import { sumOf } from '../../chaos/outage-watch.ts'
@@ -140,6 +141,19 @@ async function worked(group: 'older' | 'newer'): Promise<void> {
   )
 }
 
+/** Resolves when the newer has made a checkpoint: what it has published before that, an older one works off again. */
+async function storedByNewer(): Promise<void> {
+  const step = { step: 'count-trades', topic: topics.marketTrades.name }
+  await eventually(
+    async () => {
+      const slots = Array.from({ length: topics.marketTrades.partitions }, (_, partition) => store.read({ ...step, partition })) // prettier-ignore
+      const versions = (await Promise.all(slots)).map(({ fields }) => storedVersion(fields))
+      expect(versions).toContain(2)
+    },
+    { timeoutMs: 60_000 },
+  )
+}
+
 /** Resolves when both steps have stored that they stand at the end of their logs. */
 async function caughtUp(): Promise<void> {
   const names = createNames(config.namespace)
@@ -166,6 +180,7 @@ it('changes versions under load and loses nothing', { timeout: 240_000 }, async 
   const third = await fleet.add('newer')
   await worked('newer')
   await fleet.remove(first)
+  await storedByNewer()
   // What it has written comes to the older one alone.
   await fleet.discard(third)
   await eventually(() => expect(fleet.log(second)).toMatch(refusal), { timeoutMs: 60_000 })
