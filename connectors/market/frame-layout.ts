@@ -8,13 +8,6 @@
  */
 import { compileFunction } from 'node:vm'
 
-declare global {
-  interface Buffer {
-    /** `toString('latin1')` without its look at the encoding, which takes longer than reading a value. */
-    latin1Slice(): string
-  }
-}
-
 /** What a hole of a layout may hold. */
 interface Kinds {
   /** Printable ASCII without escapes; the quotes around it are the layout's. */

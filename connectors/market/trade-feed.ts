@@ -241,7 +241,7 @@ export class TradeFeed {
     this.#lastTs = Math.max(this.#lastTs, ts)
     const tradeId = this.#tradeIds.text(id)
     this.#lane.send(
-      { id: this.#ids.text(id), venue, symbol, ts, receivedAt, tradeId, side, price, size },
+      { id: this.#ids.whole(id), venue, symbol, ts, receivedAt, tradeId, side, price, size },
       this.#positions.text(id),
     )
   }

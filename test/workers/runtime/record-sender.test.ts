@@ -57,6 +57,7 @@ describe('a growing number', () => {
         const [ids, sequence, session] = [new GrowingNumber('id:'), sequencePositions(), sessionPositions(77)]
         for (const number of list.flatMap((first) => [first, Math.min(first + 1, Number.MAX_SAFE_INTEGER)])) {
           expect(ids.text(number)).toBe(`id:${number}`)
+          expect(ids.whole(number)).toBe(`id:${number}`)
           expect(sequence.text(number)).toBe(sequencePosition(number))
           expect(session.text(number)).toBe(sessionPosition(77, number))
         }
