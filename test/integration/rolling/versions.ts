@@ -20,13 +20,13 @@ const schemaOf = (name: string, version: Version): object => ({
 })
 
 const topicLines = `
-  testCounts: define<any>('test.counts.v1', 4, (r) => r.symbol, days(7)),
-  testEchoes: define<any>('test.echoes.v1', 4, (r) => r.symbol, { ...days(7), output: true }),`
+  testCounts: define<{ id: string; ts: number; symbol: string; count: number; size?: string }>('test.counts.v1', 4, (r) => r.symbol, days(7)),
+  testEchoes: define<{ id: string; ts: number; symbol: string; count: number; size?: string }>('test.echoes.v1', 4, (r) => r.symbol, { ...days(7), output: true }),`
 
 /** The older one would count from NaN if it were given the newer one's state. */
 const stateOf: Record<Version, string> = {
   1: '{ version: 1, empty: () => ({ count: 0 }) }',
-  2: '{ version: 2, empty: () => ({ total: 0 }), migrate: (old: any) => ({ total: old.count }) }',
+  2: '{ version: 2, empty: () => ({ total: 0 }), migrate: (old: { count: number }) => ({ total: old.count }) }',
 }
 
 const head = `
@@ -35,7 +35,7 @@ import { defineProcessor } from './runtime/definitions.ts'
 `
 
 const countTrades = (version: Version): string => `${head}
-export const countTrades = defineProcessor<any, any, any>({
+export const countTrades = defineProcessor({
   name: 'count-trades',
   module: import.meta.url,
   inputs: [topics.marketTrades],
@@ -49,7 +49,7 @@ export const countTrades = defineProcessor<any, any, any>({
 `
 
 const echoCounts = `${head}
-export const echoCounts = defineProcessor<any, any, any>({
+export const echoCounts = defineProcessor({
   name: 'echo-counts',
   module: import.meta.url,
   inputs: [topics.testCounts],
