@@ -37,6 +37,7 @@ export function beginMetrics(step: Step, context: Pick<Context, 'metrics' | 'wat
     case 'connector':
       return beginFeeds(step, context)
     case 'processor':
+      metrics.restarts.inc({ step: step.name, reason: 'thread' }, 0)
       metrics.threadQueueSeconds.zero({ step: step.name })
       metrics.threadRunSeconds.zero({ step: step.name })
       metrics.checkpointSeconds.zero({ step: step.name })
