@@ -199,7 +199,7 @@ describe('records that kill their thread', () => {
     const filled = await fill(trades, () => undefined)
     const env = { ...filled, THREAD_MEMORY_MB: '48', RECORD_TIMEOUT_MS: '3000' }
     // Each once to become the suspect, and once by itself.
-    expect(await runThrough(env, [tally, bystander], 70_000)).toEqual({ tally: 4 })
+    expect(await runThrough(env, [tally, bystander], 70_000)).toEqual({ tally: 4, bystander: 0 })
     const dead = await letters(env)
     const found = new Map(dead.map((letter) => [letter.position, letter]))
     const [grew, looped] = [...deadly.keys()].map((index) => found.get(sequencePosition(index + 1)))
