@@ -1,7 +1,7 @@
 /** Runs what is measured in a process of its own, which says what it measured as one JSON line. */
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { projectFolder } from '../local/paths.ts'
+import { leanWorker, projectFolder } from '../local/paths.ts'
 
 /** What a measured process says of its run. */
 export interface Run {
@@ -26,7 +26,7 @@ export async function runChild(
   const file = fileURLToPath(new URL(entry, import.meta.url))
   const child = spawn(process.execPath, ['--disable-warning=TimeoutNegativeWarning', ...profiling, file, ...args], {
     cwd: projectFolder,
-    env: { ...process.env, ...env },
+    env: { ...leanWorker, ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: longestMs,
     killSignal: 'SIGKILL',

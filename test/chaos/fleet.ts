@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { projectFolder } from '../../ops/local/paths.ts'
+import { leanWorker, projectFolder } from '../../ops/local/paths.ts'
 import { freePort } from '../../ops/local/ports.ts'
 import { startServer, type ServerHandle } from '../../ops/local/server-process.ts'
 import type { WorkerGroup } from '../../ops/local/demo/workers.ts'
@@ -165,7 +165,14 @@ export class Fleet {
         command: process.execPath,
         args: [main, 'run', topology, '--step', (group?.steps ?? []).join(',')],
         cwd,
-        env: { ...process.env, ...env, ...group?.env, METRICS_PORT: String(port), METRICS_HOST: '127.0.0.1' },
+        env: {
+          ...leanWorker,
+          ...process.env,
+          ...env,
+          ...group?.env,
+          METRICS_PORT: String(port),
+          METRICS_HOST: '127.0.0.1',
+        },
         afterExit: (_inOrder, how) => this.#ended(member, how),
       }),
       async probe() {

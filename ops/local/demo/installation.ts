@@ -9,7 +9,7 @@ import { topics } from '../../../schemas/topics.ts'
 import { loadConfig } from '../../../workers/runtime/config.ts'
 import { createKafka, createNames } from '../../../workers/runtime/kafka/client.ts'
 import { createLogger } from '../../../workers/runtime/logger.ts'
-import { projectFolder } from '../paths.ts'
+import { leanWorker, projectFolder } from '../paths.ts'
 import { startStack, type Stack } from '../stack.ts'
 
 const run = promisify(execFile)
@@ -88,7 +88,7 @@ export async function prepare(env: NodeJS.ProcessEnv, onProgress: (line: string)
   const command = async (name: string, ...args: string[]): Promise<void> => {
     try {
       await run(process.execPath, [join(projectFolder, 'workers', 'main.ts'), ...args], {
-        env: { ...process.env, ...env },
+        env: { ...leanWorker, ...process.env, ...env },
         cwd: projectFolder,
       })
       onProgress(`${name} ready`)

@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Step } from '../../../workers/runtime/definitions.ts'
-import { localFolder, projectFolder } from '../paths.ts'
+import { leanWorker, localFolder, projectFolder } from '../paths.ts'
 import { freePort } from '../ports.ts'
 import { startServer, type ServerHandle } from '../server-process.ts'
 
@@ -77,7 +77,7 @@ export async function startWorkers(
         command: process.execPath,
         args: [join(projectFolder, 'workers', 'main.ts'), 'run', topology, '--step', steps.join(',')],
         cwd: projectFolder,
-        env: { ...process.env, ...env, METRICS_PORT: String(port), METRICS_HOST: '127.0.0.1' },
+        env: { ...leanWorker, ...process.env, ...env, METRICS_PORT: String(port), METRICS_HOST: '127.0.0.1' },
         afterExit: revive,
       }),
       probe: async () => {
