@@ -1,11 +1,13 @@
 /** `state show|reset`: what a processor keeps of each key, and how to make it begin anew. */
-import type { Command } from 'commander'
+import { Option, type Command } from 'commander'
 import { z } from 'zod'
 import type { Processor } from '../runtime/definitions.ts'
 import { FatalError } from '../runtime/errors.ts'
+import type { Installation } from '../runtime/installation.ts'
 import { Partitioner } from '../runtime/kafka/client.ts'
 import { inputOf, isInput } from '../runtime/state/engine.ts'
-import type { StoredSlot } from '../runtime/state/redis-store.ts'
+import type { SlotName, StoredSlot } from '../runtime/state/redis-store.ts'
+import { storedGeneration } from '../runtime/state/version.ts'
 import { isoTime, printTable, toJson, type App } from './app.ts'
 import { forgetSnapshots } from './forget-snapshots.ts'
 import { wholeNumber } from './options.ts'
@@ -20,6 +22,7 @@ interface ShowOptions extends SlotOptions {
 
 interface ResetOptions extends SlotOptions {
   readonly keepSnapshot?: true
+  readonly newGeneration?: true
   readonly yes?: true
 }
 
@@ -47,6 +50,12 @@ export function addState(program: Command, app: App): void {
     .argument('<step>', 'a processor')
   withSlotOptions(reset)
     .option('--keep-snapshot', 'go on from the newest snapshot')
+    .addOption(
+      new Option(
+        '--new-generation',
+        'what it emits from now on counts as new: where its input was made anew, or results are to be corrected',
+      ).conflicts('keepSnapshot'),
+    )
     .option('--yes', 'do it')
     .addHelpText('after', '\nExample:\n  npm start -- state reset build-candles --partition 0 --yes')
     .action((step: string, options: ResetOptions) => resetState(app, step, options))
@@ -163,11 +172,22 @@ async function resetState(app: App, name: string, options: ResetOptions): Promis
     assertYes(options.yes, `${name} would forget its state, partitions: ${slots.length}`)
     const store = await servers.store()
     const named = slots.map(({ topic, partition }) => ({ step: step.name, topic: topic.name, partition }))
+    const generations: number[] = []
+    for (const slot of named) generations.push((await generationOf(slot, servers)) + (options.newGeneration ? 1 : 0))
     // First, or an interruption would leave what brings the rest back.
     if (!options.keepSnapshot) await forgetSnapshots(servers, named)
-    for (const slot of named) {
-      const had = await store.reset(slot)
-      app.print(`${slot.topic}:${slot.partition} ${had ? 'forgotten' : 'had no state'}`)
+    for (const [index, slot] of named.entries()) {
+      const generation = generations[index] ?? 0
+      const had = await store.reset(slot, generation)
+      const now = generation === 0 ? '' : `, generation ${generation}`
+      app.print(`${slot.topic}:${slot.partition} ${had ? 'forgotten' : 'had no state'}${now}`)
     }
   })
+}
+
+/** The generation of a slot, also where Redis has lost it. */
+async function generationOf(slot: SlotName, servers: Installation): Promise<number> {
+  const { offset, fields } = await (await servers.store()).read(slot)
+  const snapshot = offset === undefined ? await servers.snapshotReader.newest(slot) : undefined
+  return Math.max(storedGeneration(fields), storedGeneration(snapshot?.fields ?? []))
 }

@@ -12,7 +12,7 @@ import type { ProcessorShared } from './processor-host.ts'
 import { Publisher } from './publisher.ts'
 import type { Fault } from './slot-task.ts'
 import type { ClaimedSlot } from './state/redis-store.ts'
-import { assertReadable } from './state/version.ts'
+import { assertReadable, storedGeneration } from './state/version.ts'
 import { SlotSnapshots } from './state/slot-snapshots.ts'
 import { Suspects } from './suspects.ts'
 import { packTask, readSchemas } from './task-packer.ts'
@@ -105,6 +105,7 @@ export class ProcessorSlot implements Slot {
     else {
       this.#thread = thread
       this.#claimed = claimed
+      this.#publisher.generation = storedGeneration(claimed.fields)
       this.#snapshots.begin(claimed)
       this.#learned = new Set()
       this.#expected = claimed.offset

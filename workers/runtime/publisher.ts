@@ -7,15 +7,14 @@ import type { ProcessorShared } from './processor-host.ts'
 import { readOutputs, type Fault } from './slot-task.ts'
 import type { RunAnswer } from './thread.ts'
 
-/** Always 0: a replay writes into a namespace of its own. */
-const generation = 0
-
 export class Publisher {
   readonly #step: Processor
   readonly #shared: ProcessorShared
   readonly #topic: Topic
   readonly #partition: number
   readonly #origin: string
+  /** Of the open slot; what is emitted in a later one ranks above all of the earlier ones. */
+  generation = 0
 
   /** @param topic and `partition`: the slot's; its outputs are of an origin of their own */
   constructor(step: Processor, shared: ProcessorShared, topic: Topic, partition: number) {
@@ -50,7 +49,7 @@ export class Publisher {
     for (const output of readOutputs(packed)) {
       const target = outputs[output.topic]
       if (target === undefined) throw new Error(`${this.#step.name} emits to a topic that is none of its outputs`)
-      const position = emissionPosition(generation, output.offset, output.index)
+      const position = emissionPosition(this.generation, output.offset, output.index)
       if (output.mark === undefined) {
         while (Number(messages[source]?.offset ?? Infinity) < output.offset) source++
         const headers = placeHeaders({ origin: this.#origin, position })

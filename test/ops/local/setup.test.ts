@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -45,6 +45,15 @@ const run = (env: NodeJS.ProcessEnv, ...args: string[]): Promise<Outcome> =>
   })
 
 describe('the set-up', () => {
+  it('is followed by the Node that it installed: a shell keeps to the one that it has found before', async () => {
+    const { scripts }: { scripts: Record<string, string> } = JSON.parse(
+      await readFile(join(projectFolder, 'package.json'), 'utf8'),
+    )
+    const behind = Object.values(scripts).flatMap((line) => line.split(' && ').slice(1))
+    expect(behind.length).toBeGreaterThan(3)
+    expect(behind.filter((one) => one.startsWith('node '))).toEqual([])
+  })
+
   it('says nothing when nothing is missing, and needs none of the servers that are given', async () => {
     expect(await run(elsewhere)).toEqual({ code: 0, out: '', err: '' })
   })

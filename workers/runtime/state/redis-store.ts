@@ -9,6 +9,7 @@ import type { Config } from '../config.ts'
 import { FatalError, RetryableError, classify, oneLine } from '../errors.ts'
 import { guarded } from '../test-switches.ts'
 import type { Change } from './engine.ts'
+import { generationField } from './version.ts'
 
 export interface SlotName {
   readonly step: string
@@ -95,6 +96,13 @@ redis.call('HSET', KEYS[2], '${tokenField}', ARGV[1])
 redis.call('PERSIST', KEYS[2])
 redis.call('RENAME', KEYS[2], KEYS[1])
 return 1`
+
+/** KEYS: the slot. ARGV: field to keep and its text, if there is one. */
+const resetScript = `
+local had = redis.call('HEXISTS', KEYS[1], '${offsetField}')
+redis.call('DEL', KEYS[1])
+if #ARGV > 0 then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
+return had`
 
 export class RedisStore {
   readonly #redis: Redis
@@ -222,9 +230,14 @@ export class RedisStore {
     return (await this.#redis.call('EVAL', [...head, ...set, ...deleted])) === 1
   }
 
-  /** Forgets a slot: it goes on from its newest snapshot, or begins at the start of the log. */
-  async reset(name: SlotName): Promise<boolean> {
-    return (await this.#redis.del(this.#key(name))) > 0
+  /**
+   * Forgets a slot but for its generation: it goes on from its newest snapshot, or begins at the start of the log.
+   * @returns false where it held nothing
+   */
+  async reset(name: SlotName, generation = 0): Promise<boolean> {
+    const key = this.#key(name)
+    const kept = generation === 0 ? [] : [generationField, generation]
+    return (await this.#redis.eval(resetScript, 1, key, ...kept)) === 1
   }
 
   /** Moves the offset of a slot; the token is taken off, so that a running owner reads it again. */

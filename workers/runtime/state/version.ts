@@ -5,10 +5,19 @@ import type { Cell } from './cell.ts'
 
 /** Stands beside a slot's other fields, so that it goes wherever they go. */
 export const versionField = 'state-version'
+/** Likewise: how often the slot was made to process its input again as something new. */
+export const generationField = 'generation'
+
+type Fields = Iterable<readonly [field: string, text: string]>
 
 /** @returns the version of the step that has written the slot, 0 where none has said. */
-export const storedVersion = (fields: Iterable<readonly [field: string, text: string]>): number => {
-  for (const [field, text] of fields) if (field === versionField) return Number(text)
+export const storedVersion = (fields: Fields): number => numberIn(fields, versionField)
+
+/** @returns the generation of what the slot emits (position.ts), 0 in the beginning. */
+export const storedGeneration = (fields: Fields): number => numberIn(fields, generationField)
+
+function numberIn(fields: Fields, name: string): number {
+  for (const [field, text] of fields) if (field === name) return Number(text)
   return 0
 }
 
@@ -16,10 +25,7 @@ export const storedVersion = (fields: Iterable<readonly [field: string, text: st
  * @throws RetryableError `newer-state` where a newer version has written the slot: as long as both run side by side, a replica of the
  * newer one has to take it
  */
-export function assertReadable(
-  { name, state }: Processor,
-  fields: Iterable<readonly [field: string, text: string]>,
-): void {
+export function assertReadable({ name, state }: Processor, fields: Fields): void {
   const stored = storedVersion(fields)
   if (stored <= state.version) return
   const hint = `a replica of the newer version has to take it; to stay with this one, \`state reset ${name}\` and begin again`
