@@ -32,6 +32,11 @@ export class Registry {
       host: url.href.replace(/\/$/, ''),
       clientId: 'crypto-intel',
       retry: { retries: 3 },
+      middlewares: [
+        () => ({
+          prepareRequest: async (next) => (await next()).enhance({ timeout: (config.stallMs * 2) / 3 }),
+        }),
+      ],
       ...auth,
     })
     this.#names = names

@@ -1,13 +1,18 @@
 /** Schemas by id: one that was just registered may be unknown to a replica of the registry for some seconds. */
 import { createServer, type Server } from 'node:http'
 import { afterEach, describe, expect, it } from 'vitest'
+import { topics } from '../../../../schemas/topics.ts'
 import { schemaText } from '../../../../workers/runtime/codec.ts'
 import { loadConfig } from '../../../../workers/runtime/config.ts'
+import { RetryableError } from '../../../../workers/runtime/errors.ts'
 import { createNames } from '../../../../workers/runtime/kafka/client.ts'
 import { Registry } from '../../../../workers/runtime/kafka/registry.ts'
 
 let server: Server | undefined
-afterEach(() => void server?.close())
+afterEach(() => {
+  server?.closeAllConnections()
+  server?.close()
+})
 
 /** A registry that knows a schema from the `n`th question on. */
 async function registryThatKnowsFrom(n: number): Promise<{ registry: Registry; asked: () => number }> {
@@ -17,12 +22,25 @@ async function registryThatKnowsFrom(n: number): Promise<{ registry: Registry; a
     response.writeHead(known ? 200 : 404, { 'content-type': 'application/vnd.schemaregistry.v1+json' })
     response.end(JSON.stringify(known ? { schema: schemaText('market.trades.v1') } : { error_code: 40403, message: 'Schema not found' })) // prettier-ignore
   })
-  await new Promise<void>((resolve) => server?.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  const port = typeof address === 'object' ? address?.port : undefined
-  const config = loadConfig({ SCHEMA_REGISTRY_URL: `http://127.0.0.1:${port}` }, { require: ['registry'] })
-  return { registry: new Registry(config, createNames('')), asked: () => asked }
+  return { registry: await registryAt(server), asked: () => asked }
 }
+
+async function registryAt(listener: Server, env: Record<string, string> = {}): Promise<Registry> {
+  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve))
+  const address = listener.address()
+  const port = typeof address === 'object' ? address?.port : undefined
+  const config = loadConfig({ ...env, SCHEMA_REGISTRY_URL: `http://127.0.0.1:${port}` }, { require: ['registry'] })
+  return new Registry(config, createNames(''))
+}
+
+it('a registry that says nothing is left, so that it can be asked again', async () => {
+  let asked = 0
+  server = createServer(() => void asked++)
+  const registry = await registryAt(server, { STALL_MS: '1500', SESSION_TIMEOUT_MS: '1000', SHUTDOWN_MS: '1000' })
+  await expect(registry.schema(7)).rejects.toThrow(/Reading schema 7: the schema registry .* does not answer/)
+  expect(asked).toBe(1)
+  await expect(registry.register(topics.marketTrades)).rejects.toThrow(RetryableError)
+})
 
 describe('a schema that the registry does not know', () => {
   it('is asked for again where the message that names it is new', async () => {
