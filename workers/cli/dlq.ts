@@ -101,6 +101,8 @@ async function send(app: App, ids: readonly string[], { step, all, dryRun }: Red
     )
     const missing = ids.filter((id) => !chosen.some(({ letter }) => letter.id === id))
     if (missing.length > 0) throw unknown(missing)
+    const empty = chosen.filter(({ letter }) => letter.value === null).map(({ letter }) => letter.id)
+    if (empty.length > 0) throw new FatalError('usage', 'There is no record to send', { details: empty })
     if (!dryRun) await redrive(chosen, servers)
     for (const { letter } of chosen) app.print(`${letter.id} → ${letter.topic}:${letter.partition}`)
     app.print(`${chosen.length} dead letters ${dryRun ? 'would be sent' : 'sent'}`)

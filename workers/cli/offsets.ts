@@ -116,7 +116,11 @@ async function moveAll(app: App, name: string, options: ResetOptions): Promise<v
     const hint = 'name it with --partition, and --topic where the step reads several'
     throw new FatalError('usage', 'an offset is of one partition', { hint })
   }
-  await withServers(app, serversFor([step]), async (servers) => {
+  const required: readonly Server[] = [
+    ...serversFor([step]),
+    ...(step.kind === 'processor' ? (['registry'] as const) : []),
+  ]
+  await withServers(app, required, async (servers) => {
     const admin = await servers.admin()
     await assertTopics(admin, servers.names, inputsOf(step))
     const ends = await endsOf(slots, servers, admin)

@@ -186,7 +186,8 @@ class Side {
     const where = `${partition} ${place.origin}`
     const digest = digestOf(key, message.headers?.['mark']?.toString() ?? '', payloadOf(message.value))
     if (this.#lineage.isDirect(place)) {
-      this.messages.set(`${where} ${place.position}`, { name, digest })
+      // Of a later generation, which the replay's is not, the newest counts.
+      this.messages.set(`${where} ${place.position.slice(place.position.indexOf('.') + 1)}`, { name, digest })
       return
     }
     const same = `${where} ${name}`

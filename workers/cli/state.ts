@@ -3,16 +3,15 @@ import { Option, type Command } from 'commander'
 import { z } from 'zod'
 import type { Processor } from '../runtime/definitions.ts'
 import { FatalError } from '../runtime/errors.ts'
-import type { Installation } from '../runtime/installation.ts'
 import { Partitioner } from '../runtime/kafka/client.ts'
 import { inputOf, isInput } from '../runtime/state/engine.ts'
-import type { SlotName, StoredSlot } from '../runtime/state/redis-store.ts'
-import { storedGeneration } from '../runtime/state/version.ts'
+import type { StoredSlot } from '../runtime/state/redis-store.ts'
 import { isoTime, printTable, toJson, type App } from './app.ts'
 import { forgetSnapshots } from './forget-snapshots.ts'
+import { beginGeneration, generationOf } from './new-generation.ts'
 import { wholeNumber } from './options.ts'
 import { withServers } from './servers.ts'
-import { assertStopped, assertYes, readerCalled, slotsOf, withSlotOptions, type ChosenSlot, type SlotOptions } from './slots.ts' // prettier-ignore
+import { assertStopped, assertYes, readerCalled, slotsOf, stepsOf, withSlotOptions, type ChosenSlot, type SlotOptions } from './slots.ts' // prettier-ignore
 
 interface ShowOptions extends SlotOptions {
   readonly key?: string
@@ -167,27 +166,34 @@ const timeOf = (micros: number | null | undefined): string | null =>
 async function resetState(app: App, name: string, options: ResetOptions): Promise<void> {
   const step = processorCalled(app, name)
   const slots = slotsOf(step, options)
-  await withServers(app, ['kafka', 'redis'], async (servers) => {
+  await withServers(app, ['kafka', 'registry', 'redis'], async (servers) => {
     await assertStopped(step, servers, await servers.admin())
     assertYes(options.yes, `${name} would forget its state, partitions: ${slots.length}`)
     const store = await servers.store()
-    const named = slots.map(({ topic, partition }) => ({ step: step.name, topic: topic.name, partition }))
-    const generations: number[] = []
-    for (const slot of named) generations.push((await generationOf(slot, servers)) + (options.newGeneration ? 1 : 0))
-    // First, or an interruption would leave what brings the rest back.
-    if (!options.keepSnapshot) await forgetSnapshots(servers, named)
-    for (const [index, slot] of named.entries()) {
-      const generation = generations[index] ?? 0
-      const had = await store.reset(slot, generation)
-      const now = generation === 0 ? '' : `, generation ${generation}`
-      app.print(`${slot.topic}:${slot.partition} ${had ? 'forgotten' : 'had no state'}${now}`)
+    const named = slots.map(({ topic, partition }) => ({
+      topic,
+      slot: { step: step.name, topic: topic.name, partition },
+    }))
+    for (const { topic, slot } of named) {
+      const place = `${slot.topic}:${slot.partition}`
+      const generation = (await generationOf(slot, servers)) + (options.newGeneration ? 1 : 0)
+      if (generation > 0 && !options.keepSnapshot) {
+        await beginGeneration(slot, topic, generation, servers)
+        app.print(`${place} begins generation ${generation}`)
+        continue
+      }
+      // First, or an interruption would leave what brings the rest back.
+      if (!options.keepSnapshot) await forgetSnapshots(servers, [slot])
+      app.print(`${place} ${(await store.reset(slot)) ? 'forgotten' : 'had no state'}`)
     }
+    if (options.newGeneration) for (const line of readersOf(app, step)) app.print(line)
   })
 }
 
-/** The generation of a slot, also where Redis has lost it. */
-async function generationOf(slot: SlotName, servers: Installation): Promise<number> {
-  const { offset, fields } = await (await servers.store()).read(slot)
-  const snapshot = offset === undefined ? await servers.snapshotReader.newest(slot) : undefined
-  return Math.max(storedGeneration(fields), storedGeneration(snapshot?.fields ?? []))
+/** What else is to be done: those who keep state of what the step emits would count it again. */
+function readersOf(app: App, { outputs }: Processor): string[] {
+  const readers = stepsOf(app).filter(
+    (one) => one.kind === 'processor' && one.inputs.some((input) => outputs.includes(input)),
+  )
+  return readers.map(({ name }) => `note: ${name} reads what it emits, and counts it again unless it is reset too`)
 }

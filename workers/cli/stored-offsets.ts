@@ -1,6 +1,7 @@
 /** Where slots stand in their logs; the offset is stored with the results: in Redis for processors, in the database for sinks. */
 import type { Admin } from 'kafkajs'
 import type { Step, Topic } from '../runtime/definitions.ts'
+import { FatalError } from '../runtime/errors.ts'
 import type { Installation } from '../runtime/installation.ts'
 import { forgetSnapshots } from './forget-snapshots.ts'
 import type { ChosenSlot } from './slots.ts'
@@ -48,6 +49,10 @@ export async function moveOffsets(step: Step, moves: readonly Move[], servers: I
     else {
       const store = await servers.store()
       const name = { step: step.name, topic: slot.topic.name, partition: slot.partition }
+      if ((await store.offset(name)) === undefined && (await servers.snapshotReader.newest(name, true)) !== undefined) {
+        const hint = 'start the step once, so that its snapshot is loaded, and stop it'
+        throw new FatalError('offset', `Redis has lost ${name.topic}:${name.partition} of ${name.step}`, { hint })
+      }
       // They stand elsewhere, and the one that stands highest counts.
       await forgetSnapshots(servers, [name])
       await store.setOffset(name, offset)

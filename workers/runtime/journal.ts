@@ -2,7 +2,7 @@
 import type { KafkaMessage } from 'kafkajs'
 import { Decoder, type Encoder } from './codec.ts'
 import type { Journal, Stamp, Topic } from './definitions.ts'
-import { placeHeaders, placeOf } from './headers.ts'
+import { onlyStepOf, placeHeaders, placeOf } from './headers.ts'
 import type { Installation } from './installation.ts'
 import type { Accumulator } from './kafka/accumulator.ts'
 import { Partitioner } from './kafka/client.ts'
@@ -46,7 +46,7 @@ export class TopicJournal<T extends object> implements Journal<T> {
     for (let length = 2 * limit; ; length *= 4) {
       const from = Math.max(low, high - length)
       const messages = await readStretch(reading, { topic: this.#name, partition: this.#partition, from, to: high })
-      const accepted = longestChain(messages.filter((message) => message.key?.toString() === this.#key))
+      const accepted = longestChain(messages.filter((message) => this.#isOurs(message)))
       if (accepted.length < limit && from > low) continue
       return Promise.all(accepted.slice(-limit).map((message) => this.#read(message)))
     }
@@ -71,7 +71,12 @@ export class TopicJournal<T extends object> implements Journal<T> {
   /** Other keys share the partition: only somebody else's message of our key overtakes us. */
   async #holdsOurKey(stretch: Stretch): Promise<boolean> {
     const messages = await readStretch(await this.#reading(), stretch)
-    return messages.some((message) => message.key?.toString() === this.#key)
+    return messages.some((message) => this.#isOurs(message))
+  }
+
+  /** A redriven message is one step's, and no part of the journal. */
+  #isOurs({ key, headers }: KafkaMessage): boolean {
+    return key?.toString() === this.#key && onlyStepOf(headers) === undefined
   }
 
   async #read(message: KafkaMessage): Promise<{ record: T; position: string }> {

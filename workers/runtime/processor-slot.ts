@@ -291,8 +291,9 @@ export class ProcessorSlot implements Slot {
   /** Somebody else claimed the slot. If we still belong here, the other was only late: read again; else let go. */
   async #overtaken(): Promise<void> {
     const offset = this.#expected
-    this.#drop()
+    const epoch = this.#drop()
     await new Promise((resolve) => setTimeout(resolve, retryMs))
+    if (epoch !== this.#epoch) return
     if (await this.#control.commit(offset ?? 0)) this.#control.reopen('another worker had claimed the slot')
     else this.#control.letGo()
   }

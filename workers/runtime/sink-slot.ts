@@ -213,8 +213,9 @@ export class SinkSlot implements Slot {
   /** Another worker has written: if we still belong here, it was only late: read again; else let go. */
   async #overtaken(): Promise<void> {
     const offset = this.#expected ?? 0
-    this.#drop()
+    const epoch = this.#drop()
     await new Promise((resolve) => setTimeout(resolve, retryMs))
+    if (epoch !== this.#epoch) return
     if (await this.#control.commit(offset)) this.#control.reopen('another worker has written')
     else this.#control.letGo()
   }

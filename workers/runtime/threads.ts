@@ -18,7 +18,12 @@ export class Threads {
 
   /** Makes a slot live in a thread: the next in turn, and the same until it is closed. */
   async open(request: OpenRequest): Promise<void> {
-    await this.#laneOf(request.slot).open(request)
+    try {
+      await this.#laneOf(request.slot).open(request)
+    } catch (error) {
+      this.#home.delete(request.slot)
+      throw error
+    }
   }
 
   /** Runs a task; waits where the thread already has enough before it. @throws ThreadDied where the slot must be opened again */

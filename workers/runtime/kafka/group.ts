@@ -202,6 +202,7 @@ export class Group {
         try {
           return await this.#openOnce(held, attempt)
         } catch (error) {
+          if (!this.#holds(held, attempt)) return
           if (classify(error) !== 'retryable') return this.#options.fatal(error)
           held.refused = error instanceof RetryableError && error.code === 'newer-state'
           held.moved(backoff)

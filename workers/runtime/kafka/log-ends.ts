@@ -102,4 +102,4 @@ export async function startOf(
 
 /** What a person can do where the log of a step is not the one that it has read. */
 export const wayOut = (step: string): string =>
-  `look with \`offsets show ${step}\` and \`state show ${step}\`, and choose with \`offsets reset\` or \`state reset\`, with --new-generation where the topic was made anew`
+  `look with \`offsets show ${step}\`, stop the step and begin anew: a sink with \`offsets reset ${step} --to earliest --yes\`, a processor with \`state reset ${step} --yes\`, and where the topic was made anew --new-generation besides`

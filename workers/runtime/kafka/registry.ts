@@ -15,7 +15,9 @@ const replicationMs = 5_000
 const againMs = 500
 
 export class Registry {
-  readonly #client: SchemaRegistry
+  readonly #connect: () => SchemaRegistry
+  readonly #answerMs: number
+  #client: SchemaRegistry
   readonly #names: Names
   readonly #ids = new Map<string, Promise<number>>()
   readonly #schemas = new Map<number, Promise<string | undefined>>()
@@ -28,17 +30,17 @@ export class Registry {
     this.#host = url.host
     url.username = ''
     url.password = ''
-    this.#client = new SchemaRegistry({
-      host: url.href.replace(/\/$/, ''),
-      clientId: 'crypto-intel',
-      retry: { retries: 3 },
-      middlewares: [
-        () => ({
-          prepareRequest: async (next) => (await next()).enhance({ timeout: (config.stallMs * 2) / 3 }),
-        }),
-      ],
-      ...auth,
-    })
+    const timeout = (config.stallMs * 2) / 3
+    this.#connect = () =>
+      new SchemaRegistry({
+        host: url.href.replace(/\/$/, ''),
+        clientId: 'crypto-intel',
+        retry: { retries: 3 },
+        middlewares: [() => ({ prepareRequest: async (next) => (await next()).enhance({ timeout }) })],
+        ...auth,
+      })
+    this.#answerMs = (config.stallMs * 9) / 10
+    this.#client = this.#connect()
     this.#names = names
   }
 
@@ -62,7 +64,9 @@ export class Registry {
     const schema = { type: SchemaType.AVRO, schema: schemaText(topic.name) } as const
     for (let attempt = 1; ; attempt++) {
       try {
-        const { id } = await this.#client.register(schema, { subject, compatibility: COMPATIBILITY.FULL_TRANSITIVE })
+        const { id } = await this.#answer((client) =>
+          client.register(schema, { subject, compatibility: COMPATIBILITY.FULL_TRANSITIVE }),
+        )
         return id
       } catch (cause) {
         // Two that register a new subject at once may both be told of a conflict; a real one stays.
@@ -107,13 +111,29 @@ export class Registry {
 
   async #fetch(id: number): Promise<string | undefined> {
     try {
-      const schema = await this.#client.getSchema(id)
+      const schema = await this.#answer((client) => client.getSchema(id))
       return 'schema' in schema && typeof schema.schema === 'function'
         ? JSON.stringify(schema.schema({ exportAttrs: true }))
         : undefined
     } catch (cause) {
       if (statusOf(cause) === 404) return undefined
       throw this.#explained(cause, `Reading schema ${id}`)
+    }
+  }
+
+  /** The client waits for ever for an answer that breaks off, and so does whoever asks it the same: it is replaced then. */
+  async #answer<T>(ask: (client: SchemaRegistry) => Promise<T>): Promise<T> {
+    const client = this.#client
+    const giveUp = new AbortController()
+    const late = sleep(this.#answerMs, undefined, { signal: giveUp.signal }).then(() => {
+      if (this.#client === client) this.#client = this.#connect()
+      throw new Error('the answer does not come')
+    })
+    late.catch(() => {})
+    try {
+      return await Promise.race([ask(client), late])
+    } finally {
+      giveUp.abort()
     }
   }
 

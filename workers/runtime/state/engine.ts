@@ -55,7 +55,7 @@ const inputField = 'i:'
 /** Keys looked at for expiry with every checkpoint. */
 const sweep = 1000
 /** A dead letter that is sent again has an origin of its own, which says nothing of time or finality. */
-const redriven = 'dlq:'
+export const redriven = 'dlq:'
 
 export class Engine {
   readonly #processor: Processor

@@ -1,7 +1,7 @@
 /** A slot of a step that sees removals itself (decode-block): no folding, and every block is followed by a mark. */
 import type { Processor, Topic } from '../definitions.ts'
 import { StepCaller, Thrown, type Cell, type Input, type Sourced, type Undo } from './cell.ts'
-import type { Change, Outlet } from './engine.ts'
+import { redriven, type Change, type Outlet } from './engine.ts'
 import { migrated } from './version.ts'
 
 /** Times of the unfinalized blocks of one chain, so that a removal knows how far time goes back. */
@@ -59,7 +59,8 @@ export class PassingEngine {
       return false
     }
     const { ts, chainId = null, block = null, finalized = null } = record
-    if (block === null) return false
+    // A redriven block comes long after its time: the chain stands elsewhere.
+    if (block === null || origin.startsWith(redriven)) return false
     if (record.removed === true) {
       chain.blocks = chain.blocks.filter(([number]) => number < block)
       const [parent, time] = chain.blocks.at(-1) ?? [block - 1, ts - 1]

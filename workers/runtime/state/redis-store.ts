@@ -97,13 +97,6 @@ redis.call('PERSIST', KEYS[2])
 redis.call('RENAME', KEYS[2], KEYS[1])
 return 1`
 
-/** KEYS: the slot. ARGV: field to keep and its text, if there is one. */
-const resetScript = `
-local had = redis.call('HEXISTS', KEYS[1], '${offsetField}')
-redis.call('DEL', KEYS[1])
-if #ARGV > 0 then redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) end
-return had`
-
 export class RedisStore {
   readonly #redis: Redis
   readonly #prefix: string
@@ -209,8 +202,7 @@ export class RedisStore {
 
   /** @returns the next offset that the slot's owner will read, undefined where nothing was stored. */
   async offset(name: SlotName): Promise<number | undefined> {
-    const offset = await this.#redis.hget(this.#key(name), offsetField)
-    return offset === null ? undefined : Number(offset)
+    return (await this.owner(name)).offset
   }
 
   /** @returns false where the slot is not ours any more: nothing was written. */
@@ -230,14 +222,15 @@ export class RedisStore {
     return (await this.#redis.call('EVAL', [...head, ...set, ...deleted])) === 1
   }
 
-  /**
-   * Forgets a slot but for its generation: it goes on from its newest snapshot, or begins at the start of the log.
-   * @returns false where it held nothing
-   */
-  async reset(name: SlotName, generation = 0): Promise<boolean> {
+  /** Forgets a slot: it goes on from its newest snapshot, or begins at the start of the log. */
+  async reset(name: SlotName): Promise<boolean> {
+    return (await this.#redis.del(this.#key(name))) > 0
+  }
+
+  /** Puts a slot at an offset, with nothing but the generation of what it emits. */
+  async begin(name: SlotName, offset: number, generation: number): Promise<void> {
     const key = this.#key(name)
-    const kept = generation === 0 ? [] : [generationField, generation]
-    return (await this.#redis.eval(resetScript, 1, key, ...kept)) === 1
+    await this.#redis.multi().del(key).hset(key, offsetField, offset, generationField, generation).exec()
   }
 
   /** Moves the offset of a slot; the token is taken off, so that a running owner reads it again. */

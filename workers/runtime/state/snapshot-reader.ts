@@ -43,13 +43,14 @@ export class SnapshotReader {
   }
 
   /**
+   * @param anyway looks also where the slot's partition holds nothing, which may have been made anew
    * @returns the complete snapshot with the highest offset, or undefined where there is none
    * @throws RetryableError where the brokers do not deliver
    */
-  async newest(slot: SlotName): Promise<Snapshot | undefined> {
+  async newest(slot: SlotName, anyway = false): Promise<Snapshot | undefined> {
     const { ends, inputNames } = this.#options
     // Nothing can have been kept of a partition that never held anything.
-    if ((await ends.of(inputNames.topic(slot.topic), slot.partition)).high === 0) return undefined
+    if (!anyway && (await ends.of(inputNames.topic(slot.topic), slot.partition)).high === 0) return undefined
     const { wanted, answer } = (this.#next ??= this.#enqueue())
     wanted.set(slotText(slot), partitionOf(slot))
     return newestOf((await answer).get(slotText(slot)))

@@ -143,7 +143,7 @@ async function refused(said: (step: string) => RegExp, started = steps.map((step
   }
 }
 
-const out = 'choose with `offsets reset` or `state reset`'
+const out = 'begin anew: a sink with `offsets reset .*, a processor with `state reset .*--new-generation'
 const outside = (step: string, stored: number | string, range: string): RegExp =>
   new RegExp(`^${step} stands at offset ${stored} of ${topic}:${partition}, whose log holds ${range}.*${out}`)
 const another = (step: string): RegExp =>

@@ -42,6 +42,19 @@ it('a registry that says nothing is left, so that it can be asked again', async 
   await expect(registry.register(topics.marketTrades)).rejects.toThrow(RetryableError)
 })
 
+it('a registry that breaks off in the middle of an answer is asked anew', async () => {
+  let asked = 0
+  server = createServer((request, response) => {
+    const text = JSON.stringify({ schema: schemaText('market.trades.v1') })
+    response.writeHead(200, { 'content-type': 'application/json', 'content-length': text.length })
+    if (++asked > 1) response.end(text)
+    else response.write(text.slice(0, 100), () => request.socket.destroy())
+  })
+  const registry = await registryAt(server, { STALL_MS: '1500', SESSION_TIMEOUT_MS: '1000', SHUTDOWN_MS: '1000' })
+  await expect(registry.schema(7)).rejects.toThrow(RetryableError)
+  expect(await registry.schema(7)).toContain('MarketTrade')
+})
+
 describe('a schema that the registry does not know', () => {
   it('is asked for again where the message that names it is new', async () => {
     const { registry, asked } = await registryThatKnowsFrom(3)
