@@ -52,7 +52,7 @@ export function addState(program: Command, app: App): void {
     .addOption(
       new Option(
         '--new-generation',
-        'what it emits from now on counts as new: where its input was made anew, or results are to be corrected',
+        'what it emits from now on ranks above all that it has emitted before: where its input was made anew',
       ).conflicts('keepSnapshot'),
     )
     .option('--yes', 'do it')
