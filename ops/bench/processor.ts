@@ -6,7 +6,7 @@ import { corrupted, readableOf, tradeMessages } from './records.ts'
 import { figure, median, type BenchOptions, type Figure } from './report.ts'
 import { startBenchServers } from './servers.ts'
 
-const messages = 200_000
+const messages = 600_000
 
 export async function benchProcessor({ say, profiles, rounds = 5 }: BenchOptions): Promise<Figure[]> {
   const servers = await startBenchServers(say)
