@@ -111,9 +111,13 @@ export class Group {
     return [...this.#held.values()].filter(({ stalled }) => stalled).length
   }
 
-  /** Lag of each partition held: records that are not worked off, and the age of what was fetched last. */
+  /**
+   * Lag of each partition held: records that are not worked off, and the age of what was fetched last. One that was never
+   * opened has none that is known.
+   */
   lags(): { topic: string; partition: number; records: number; seconds: number }[] {
-    return [...this.#held.values()].map(({ topic, partition, newest, lag: records }) => {
+    const known = [...this.#held.values()].filter(({ state, next }) => state !== 'opening' || next > 0)
+    return known.map(({ topic, partition, newest, lag: records }) => {
       const seconds = records === 0 ? 0 : Math.max(0, Date.now() - newest) / 1_000
       return { topic: topic.name, partition, records, seconds }
     })
