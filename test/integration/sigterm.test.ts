@@ -87,6 +87,18 @@ describe('SIGTERM under load', () => {
     }
   }
 
+  /** What the connector still fetches is in no log. */
+  const allStored = async (): Promise<void> => {
+    const traded = exchange.ledger().reduce((sum, { firstId, lastId }) => sum + lastId - firstId + 1, 0)
+    const database = await connectDatabase({ url: config.databaseUrl, connections: 1 })
+    try {
+      const { rows } = await database.query('SELECT count(*) AS trades FROM trades')
+      expect(rows[0]?.['trades']).toBe(traded)
+    } finally {
+      await database.close()
+    }
+  }
+
   const atTheEnd = async (): Promise<void> => {
     const ends = new Map<Topic, Map<number, number>>()
     for (const topic of [topics.marketTrades, topics.marketCandles]) {
@@ -112,6 +124,7 @@ describe('SIGTERM under load', () => {
     exchange.pause('trades')
     await sleep(2_500)
     exchange.pause('all')
+    await eventually(allStored, { timeoutMs: 90_000 })
     await eventually(atTheEnd, { timeoutMs: 90_000 })
     expect(await samples('dropped_records_total')).toBe(0)
     await fleet.remove(last)
