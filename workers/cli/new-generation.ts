@@ -1,6 +1,7 @@
 /** Makes a slot begin its input again in a generation of its own. */
 import { topics } from '../../schemas/topics.ts'
 import type { Topic } from '../runtime/definitions.ts'
+import { RetryableError } from '../runtime/errors.ts'
 import type { Installation } from '../runtime/installation.ts'
 import { SnapshotWriter } from '../runtime/state/snapshots.ts'
 import type { SlotName } from '../runtime/state/redis-store.ts'
@@ -18,7 +19,7 @@ export async function generationOf(slot: SlotName, servers: Installation): Promi
 /**
  * Puts a slot at its log's beginning, with nothing but its generation, and writes that down as its snapshot: were Redis to
  * lose it, the slot would fall back to an earlier generation, whose outputs all readers drop.
- * @throws Error where a server does not answer: then it is to be done again
+ * @throws RetryableError where a server does not answer or a worker claims the slot: then it is to be done again
  */
 export async function beginGeneration(
   slot: SlotName,
@@ -36,6 +37,10 @@ export async function beginGeneration(
   const schemaIds = await registerSchemas(servers, [topics.stateSnapshots])
   const writer = new SnapshotWriter({ context, step: slot.step, names, store, accumulator, schemaIds })
   const { token } = await store.claim(slot)
-  await writer.write(slot, token)
+  const written = await writer.write(slot, token)
   accumulator.close()
+  if (written === undefined)
+    throw new RetryableError('fence-lost', `a worker has claimed ${slot.topic}:${slot.partition} meanwhile`, {
+      hint: 'stop the step and do it again',
+    })
 }

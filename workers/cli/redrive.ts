@@ -6,6 +6,7 @@ import type { Topic } from '../runtime/definitions.ts'
 import { placeHeaders } from '../runtime/headers.ts'
 import type { Installation } from '../runtime/installation.ts'
 import { sequencePosition } from '../runtime/position.ts'
+import { redriven } from '../runtime/state/engine.ts'
 import type { FiledLetter } from './dead-letter-log.ts'
 
 /** Its own origin takes the place of these: a redriven record extends no journal. */
@@ -21,7 +22,7 @@ export function redriveHeaders({ letter, partition, offset }: FiledLetter): IHea
   )
   return {
     ...Object.fromEntries(kept),
-    ...placeHeaders({ origin: `dlq:${partition}:${offset}`, position: sequencePosition(1) }),
+    ...placeHeaders({ origin: `${redriven}${partition}:${offset}`, position: sequencePosition(1) }),
     'only-step': letter.step,
   }
 }

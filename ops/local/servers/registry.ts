@@ -48,9 +48,9 @@ function settings(folder: string, httpPort: number): Record<string, string> {
     QUARKUS_HTTP_HOST: '127.0.0.1',
     QUARKUS_HTTP_PORT: String(httpPort),
     QUARKUS_HTTP_ACCESS_LOG_ENABLED: 'false',
-    // A registration that was answered survives a kill -9: without WRITE_DELAY=0 H2 writes up to a second later.
     // A busy machine opens the database slowly; after the usual 5 s the registry would give up its start.
     QUARKUS_DATASOURCE_JDBC_ACQUISITION_TIMEOUT: '60S',
+    // A registration that was answered survives a kill -9: without WRITE_DELAY=0 H2 writes up to a second later.
     REGISTRY_DATASOURCE_URL: `jdbc:h2:file:${join(folder, 'registry')};WRITE_DELAY=0`,
   }
 }

@@ -30,6 +30,7 @@ export class Registry {
     this.#host = url.host
     url.username = ''
     url.password = ''
+    // Closes a connection on which nothing comes; the client has no time-out of its own.
     const timeout = (config.stallMs * 2) / 3
     this.#connect = () =>
       new SchemaRegistry({

@@ -54,7 +54,7 @@ const clockField = 'c:'
 const inputField = 'i:'
 /** Keys looked at for expiry with every checkpoint. */
 const sweep = 1000
-/** A dead letter that is sent again has an origin of its own, which says nothing of time or finality. */
+/** How the origin of a dead letter begins that is sent again: one of its own, which says nothing of time or finality. */
 export const redriven = 'dlq:'
 
 export class Engine {
