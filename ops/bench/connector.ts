@@ -71,7 +71,7 @@ function parseAlone(frames: readonly string[]): number {
 /** What the running connector does with frames, from their bytes to messages that the producer's next request would take. */
 function recordAndEncode(frames: readonly Buffer[]): number {
   let sent = 0
-  let batch: OutgoingMessage[] = []
+  const queue: OutgoingMessage[] = []
   let bytes = 0
   const sender = new RecordSender({
     step: venue,
@@ -80,11 +80,11 @@ function recordAndEncode(frames: readonly Buffer[]): number {
     schemaIds: new Map(Object.values(topics).map(({ name }, index) => [name, index + 1])),
     append(_topic, _partition, message) {
       sent++
-      batch.push(message)
+      queue.push(message)
       bytes += message.key.length + (message.value?.length ?? 0) + overheadPerMessage
       if (bytes < context.config.producerBatchBytes) return
       // A request that is acknowledged lets its messages go.
-      batch = []
+      queue.splice(0, queue.length)
       bytes = 0
     },
   })

@@ -7,6 +7,8 @@ import { figure, median, type BenchOptions, type Figure } from './report.ts'
 import { startBenchServers } from './servers.ts'
 
 const messages = 600_000
+/** A run would begin where the snapshot of the one before stands. */
+const noSnapshots = { SNAPSHOT_MS: '86400000' }
 
 export async function benchProcessor({ say, profiles, rounds = 5 }: BenchOptions): Promise<Figure[]> {
   const servers = await startBenchServers(say)
@@ -21,9 +23,10 @@ export async function benchProcessor({ say, profiles, rounds = 5 }: BenchOptions
       copy: [] as Run[],
       read: [] as Run[],
     }
+    const env = { ...servers.env, ...noSnapshots }
     const worker = async (step: string, records = total, ...input: string[]): Promise<Run> => {
       await servers.forget()
-      return runChild('worker.ts', [step, String(records), ...input], servers.env, profiles)
+      return runChild('worker.ts', [step, String(records), ...input], env, profiles)
     }
     const bare = (what: string): Promise<Run> => runChild('bare-loop.ts', [what, String(total)], servers.env, profiles)
     for (let round = 1; round <= rounds; round++) {

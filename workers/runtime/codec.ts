@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs'
 import avro, { type Schema, type Type } from 'avsc'
+import { compileReader, type Reader } from './avro-reader.ts'
 import { compileWriter, unusual, type Writer } from './avro-writer.ts'
 import { FatalError, PoisonError } from './errors.ts'
 import type { Topic } from './definitions.ts'
@@ -16,7 +17,8 @@ const prefixBytes = 5
 const slabBytes = 1 << 20
 
 const texts = new Map<string, string>()
-const readers = new Map<string, Type>()
+const types = new Map<string, Type>()
+const readers = new Map<string, Reader>()
 const writers = new Map<string, Writer>()
 
 /** @returns the text of schemas/<topic>.avsc. */
@@ -31,10 +33,10 @@ export function schemaText(topic: string): string {
 
 /** @returns the compiled type by which this version of the code reads and writes a topic. */
 export function typeOf(topic: string): Type {
-  let type = readers.get(topic)
+  let type = types.get(topic)
   if (type === undefined) {
     type = compile(schemaText(topic))
-    readers.set(topic, type)
+    types.set(topic, type)
   }
   return type
 }
@@ -47,6 +49,16 @@ function writerOf(topic: string): Writer {
     writers.set(topic, writer)
   }
   return writer
+}
+
+/** @returns the quick reader of a topic's records, or one that leaves all to avsc. */
+function readerOf(topic: string): Reader {
+  let reader = readers.get(topic)
+  if (reader === undefined) {
+    reader = compileReader(typeOf(topic)) ?? (() => undefined)
+    readers.set(topic, reader)
+  }
+  return reader
 }
 
 const compile = (text: string): Type => {
@@ -125,7 +137,7 @@ export class Encoder {
 /** Reads records of one topic, whatever version of its schema they were written in. */
 export class Decoder<T extends object> {
   readonly #topic: string
-  readonly #decoders = new Map<number, (bytes: Buffer) => T>()
+  readonly #decoders = new Map<number, (value: Buffer) => T>()
 
   constructor(topic: Topic<T>) {
     this.#topic = topic.name
@@ -134,11 +146,15 @@ export class Decoder<T extends object> {
   /** Makes the schema that the registry holds under `id` readable. */
   learn(id: number, writerSchema: string): void {
     if (this.#decoders.has(id)) return
-    const reader = typeOf(this.#topic)
-    const writer = writerSchema === schemaText(this.#topic) ? reader : compile(writerSchema)
-    const same = writer === reader || writer.fingerprint().equals(reader.fingerprint())
-    const resolver = same ? undefined : reader.createResolver(writer)
-    this.#decoders.set(id, (bytes) => reader.fromBuffer(bytes, resolver))
+    const type = typeOf(this.#topic)
+    const writer = writerSchema === schemaText(this.#topic) ? type : compile(writerSchema)
+    if (writer === type || writer.fingerprint().equals(type.fingerprint())) {
+      const read = readerOf(this.#topic)
+      this.#decoders.set(id, (value) => read(value, prefixBytes) ?? type.fromBuffer(value.subarray(prefixBytes)))
+    } else {
+      const resolver = type.createResolver(writer)
+      this.#decoders.set(id, (value) => type.fromBuffer(value.subarray(prefixBytes), resolver))
+    }
   }
 
   knows(id: number): boolean {
@@ -152,7 +168,7 @@ export class Decoder<T extends object> {
     if (decode === undefined)
       throw new PoisonError('undecodable', `the value is not a known ${this.#topic} in the wire format`)
     try {
-      return decode(value.subarray(prefixBytes))
+      return decode(value)
     } catch (cause) {
       throw new PoisonError('undecodable', `the value does not decode as ${this.#topic}, schema ${id}`, { cause })
     }
