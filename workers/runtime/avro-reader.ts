@@ -14,7 +14,7 @@ import avro, { type Type } from 'avsc'
  * Reads the record that fills a buffer from a place on.
  * @returns what avsc would, or undefined where avsc must read it
  */
-export type Reader = (bytes: Buffer, at: number) => ReturnType<Type['fromBuffer']> | undefined
+export type Reader = (bytes: Buffer, at: number) => ReturnType<Type['fromBuffer']>
 
 /** A part keeps the whole text in memory, so that a record that is longer is left to avsc, and lengths have two bytes at most. */
 const longest = 1024

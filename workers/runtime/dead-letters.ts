@@ -80,7 +80,7 @@ export class DeadLetters {
       position: emissionPosition(0, offset, wakeUp?.index ?? 0),
     })
     const bytes = this.#encoder.encode(topics.deadLetters, letter)
-    this.#accumulator.append(this.#topic, this.#partitioner.of(key), { key, value: bytes, headers }, true)
+    this.#accumulator.appendPatiently(this.#topic, this.#partitioner.of(key), { key, value: bytes, headers }, true)
     metrics.deadLetters.inc({ step: this.#step, reason })
     if (reason === 'late') metrics.late.inc({ step: this.#step, topic: topic.name })
     else {

@@ -29,7 +29,7 @@ export class Publisher {
   publish({ outputs, newest, faults }: RunAnswer, messages: readonly KafkaMessage[]): void {
     this.bury(faults, messages)
     this.#append(outputs, messages)
-    this.#shared.accumulator.push()
+    if (outputs.byteLength > 0) this.#shared.accumulator.push()
     if (newest >= 0) this.#observe(newest)
   }
 

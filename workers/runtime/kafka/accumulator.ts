@@ -17,6 +17,8 @@ const bytesPerPartition = 768 * 1024
 const overheadPerMessage = 200
 const firstBackoffMs = 50
 const longestBackoffMs = 5_000
+/** How long what is in no hurry waits for what else goes out: each send costs as much as hundreds of messages. */
+const patienceMs = 100
 
 export interface OutgoingMessage {
   readonly key: Buffer | string
@@ -64,6 +66,7 @@ export class Accumulator {
   #bytes = 0
   #sending = false
   #timer: NodeJS.Timeout | undefined
+  #patience: NodeJS.Timeout | undefined
   /** Where messages of watched partitions came to stand; for journals. */
   readonly #places = new Map<string, { readonly offset: number; readonly count: number }[]>()
 
@@ -81,11 +84,15 @@ export class Accumulator {
    * @param compressed whether the topic's messages are large and travel compressed
    */
   append(topic: string, partition: number, message: OutgoingMessage, compressed = false): void {
-    const queue = this.#queuesOf.get(topic)?.[partition] ?? this.#open(topic, partition, compressed)
-    queue.messages.push(message)
-    queue.numbers.push(++this.#appended)
-    this.#bytes += sizeOf(message)
+    this.#queue(topic, partition, message, compressed)
     this.#schedule(this.#bytes >= this.#options.config.producerBatchBytes ? 0 : this.#options.config.producerLingerMs)
+  }
+
+  /** `append` for what is in no hurry. */
+  appendPatiently(topic: string, partition: number, message: OutgoingMessage, compressed = false): void {
+    this.#queue(topic, partition, message, compressed)
+    if (this.#bytes >= this.#options.config.producerBatchBytes) this.#schedule(0)
+    else this.#patience ??= setTimeout(() => this.#schedule(0), patienceMs)
   }
 
   /** Resolves when everything appended so far is acknowledged. */
@@ -102,7 +109,7 @@ export class Accumulator {
 
   /** Ends; what waits is not sent any more. */
   close(): void {
-    clearTimeout(this.#timer)
+    this.#clearTimers()
     this.#ending.abort()
   }
 
@@ -114,6 +121,13 @@ export class Accumulator {
     const places = this.#places.get(`${topic}:${partition}`) ?? []
     this.#places.set(`${topic}:${partition}`, [])
     return places
+  }
+
+  #queue(topic: string, partition: number, message: OutgoingMessage, compressed: boolean): void {
+    const queue = this.#queuesOf.get(topic)?.[partition] ?? this.#open(topic, partition, compressed)
+    queue.messages.push(message)
+    queue.numbers.push(++this.#appended)
+    this.#bytes += sizeOf(message)
   }
 
   #open(topic: string, partition: number, compressed: boolean): Queue {
@@ -128,8 +142,7 @@ export class Accumulator {
   #schedule(delayMs: number): void {
     if (this.#sending) return
     if (delayMs === 0) {
-      clearTimeout(this.#timer)
-      this.#timer = undefined
+      this.#clearTimers()
       this.#sending = true
       void this.#send()
     } else this.#timer ??= setTimeout(() => this.#schedule(0), delayMs)
@@ -151,8 +164,14 @@ export class Accumulator {
       }
       this.#release()
     }
+    this.#clearTimers()
     this.#sending = false
-    this.#timer = undefined
+  }
+
+  #clearTimers(): void {
+    clearTimeout(this.#timer)
+    clearTimeout(this.#patience)
+    this.#timer = this.#patience = undefined
   }
 
   async #deliver(batch: readonly Taken[]): Promise<void> {
