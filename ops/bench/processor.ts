@@ -7,8 +7,8 @@ import { figure, median, type BenchOptions, type Figure } from './report.ts'
 import { startBenchServers } from './servers.ts'
 
 const messages = 600_000
-/** A run would begin where the snapshot of the one before stands. */
-const noSnapshots = { SNAPSHOT_MS: '86400000' }
+/** One a slot and day: a run would begin where the snapshot of the one before stands. */
+const rareSnapshots = { SNAPSHOT_MS: '86400000' }
 
 export async function benchProcessor({ say, profiles, rounds = 5 }: BenchOptions): Promise<Figure[]> {
   const servers = await startBenchServers(say)
@@ -23,7 +23,7 @@ export async function benchProcessor({ say, profiles, rounds = 5 }: BenchOptions
       copy: [] as Run[],
       read: [] as Run[],
     }
-    const env = { ...servers.env, ...noSnapshots }
+    const env = { ...servers.env, ...rareSnapshots }
     const worker = async (step: string, records = total, ...input: string[]): Promise<Run> => {
       await servers.forget()
       return runChild('worker.ts', [step, String(records), ...input], env, profiles)

@@ -13,7 +13,7 @@ import avro, { type Type } from 'avsc'
 
 /**
  * Reads the record that fills a buffer from a place on.
- * @returns what avsc would, or undefined where avsc must read it
+ * @returns a plain object of what avsc would read, or undefined where avsc must read it
  */
 export type Reader = (bytes: Buffer, at: number) => ReturnType<Type['fromBuffer']>
 
@@ -40,7 +40,7 @@ export function compileReader(type: Type): Reader | undefined {
 
 const isReader = (compiled: unknown): compiled is Reader => typeof compiled === 'function'
 
-/** @returns statements that declare `name` and read into it; beyond the end bytes are undefined and then `at` NaN. */
+/** @returns statements that declare `name` and read into it; bytes beyond the end are undefined, which `at` tells at last. */
 function partsOf(type: Type, name: string): string | undefined {
   const { types } = avro
   if (type instanceof types.StringType) return text(name)
@@ -69,12 +69,16 @@ const text = (name: string): string => `
 
 const varint = (most: number): string => `
   number = 0; scale = 1;
-  do { code = bytes[at++]; number += (code & 127) * scale; scale *= 128; } while (code > 127);
-  if (number > ${most}) return undefined;`
+  do { code = bytes[at++]; number += (code & 127) * scale; scale *= 128; } while (code > 127 && scale < ${2 ** 63});
+  if (code > 127 || number > ${most}) return undefined;`
 
 const unzigzag = '(number & 1) === 0 ? number / 2 : -(number + 1) / 2'
 
-function symbol(symbols: readonly string[], name: string): string {
+/** Numbers of one byte. */
+const mostSymbols = 64
+
+function symbol(symbols: readonly string[], name: string): string | undefined {
+  if (symbols.length > mostSymbols) return undefined
   const choice = symbols.map((one, index) => `code === ${2 * index} ? ${JSON.stringify(one)} : `)
   return `code = bytes[at++]; const ${name} = ${choice.join('')}undefined; if (${name} === undefined) return undefined;`
 }

@@ -75,8 +75,11 @@ export class PoisonError extends RuntimeError<PoisonCode> {
   constructor(code: PoisonCode, message: string, options: ErrorOptions = {}) {
     const limit = Error.stackTraceLimit
     Error.stackTraceLimit = 0
-    super(code, message, options)
-    Error.stackTraceLimit = limit
+    try {
+      super(code, message, options)
+    } finally {
+      Error.stackTraceLimit = limit
+    }
   }
 }
 

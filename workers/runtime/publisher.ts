@@ -7,9 +7,11 @@ import type { ProcessorShared } from './processor-host.ts'
 import { readOutputs, type Fault } from './slot-task.ts'
 import type { RunAnswer } from './thread.ts'
 
+type Shared = Pick<ProcessorShared, 'context' | 'accumulator' | 'deadLetters' | 'outputs'>
+
 export class Publisher {
   readonly #step: Processor
-  readonly #shared: ProcessorShared
+  readonly #shared: Shared
   readonly #topic: Topic
   readonly #partition: number
   readonly #origin: string
@@ -17,7 +19,7 @@ export class Publisher {
   generation = 0
 
   /** @param topic and `partition`: the slot's; its outputs are of an origin of their own */
-  constructor(step: Processor, shared: ProcessorShared, topic: Topic, partition: number) {
+  constructor(step: Processor, shared: Shared, topic: Topic, partition: number) {
     this.#step = step
     this.#shared = shared
     this.#topic = topic
@@ -29,8 +31,9 @@ export class Publisher {
   publish({ outputs, newest, faults }: RunAnswer, messages: readonly KafkaMessage[]): void {
     this.bury(faults, messages)
     this.#append(outputs, messages)
-    if (outputs.byteLength > 0) this.#shared.accumulator.push()
-    if (newest >= 0) this.#observe(newest)
+    const emitted = outputs.byteLength > 0
+    if (emitted) this.#shared.accumulator.push()
+    if (newest >= 0) void this.#observe(newest, emitted)
   }
 
   /** Sends records at fault to the DLQ; the caller awaits the accumulator before it goes on. */
@@ -68,11 +71,13 @@ export class Publisher {
     }
   }
 
-  /** @param newest event time in the task */
-  #observe(newest: number): void {
+  /**
+   * @param newest event time in the task
+   * @param emitted whether anything follows from it that has to be acknowledged; dead letters alone are not waited for
+   */
+  async #observe(newest: number, emitted: boolean): Promise<void> {
     const { context, accumulator } = this.#shared
-    void accumulator.flushed().then(() => {
-      context.metrics.latency.observe({ step: this.#step.name }, (context.now() - newest) / 1_000_000)
-    })
+    if (emitted) await accumulator.flushed()
+    context.metrics.latency.observe({ step: this.#step.name }, (context.now() - newest) / 1_000_000)
   }
 }
