@@ -1,4 +1,7 @@
-/** Sinks: rows a second from a filled topic into PostgreSQL, beside a bare binary COPY of the same rows into the same table. */
+/**
+ * Sinks: rows a second from a filled topic into PostgreSQL, or into TimescaleDB where POSTGRES_BIN names a build with it, beside a
+ * bare binary COPY of the same rows into the same table.
+ */
 import { pipeline } from 'node:stream/promises'
 import pg from 'pg'
 import { from as copyFrom } from 'pg-copy-streams'
@@ -22,6 +25,7 @@ const connections = 4
 export async function benchSink(options: BenchOptions): Promise<Figure[]> {
   const servers = await startBenchServers(options.say)
   try {
+    options.say(`into ${await databaseOf(servers)}`)
     const trades = (): Iterable<Message> => tradeMessages(messages, servers.ids)
     const transfers = (): Iterable<Message> => transferMessages(messages / 2, servers.ids)
     return [
@@ -60,12 +64,22 @@ async function benchTable<T extends object>(
     say(`round ${round}: ${sink.name} ${Math.round(run.perSecond)}, ${run.cpuMicros.toFixed(2)} µs CPU each, COPY ${Math.round(one.at(-1) ?? 0)}, on ${connections} connections ${Math.round(several.at(-1) ?? 0)} rows/s`) // prettier-ignore
   }
   say(`${sink.name}: ${median(ours.map(({ cpuMicros }) => cpuMicros)).toFixed(2)} µs CPU a record`)
-  const name = total === count ? sink.name : `${sink.name} with removals`
+  const name = `${sink.name}${total === count ? '' : ' with removals'} into ${await databaseOf(servers)}`
   const perSecond = ours.map((run) => run.perSecond)
   return [
     figure(name, 'records/s', perSecond, 'bare binary COPY', one, aim),
     figure(name, 'records/s', perSecond, `bare binary COPY, ${connections} connections`, several),
   ]
+}
+
+/** The database with its version. */
+async function databaseOf({ database }: BenchServers): Promise<string> {
+  const { rows } = await database.query<{ server: string; extension: string | null }>(
+    `SELECT split_part(current_setting('server_version'), ' ', 1) AS server,
+       (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb') AS extension`,
+  )
+  const { server = '', extension = null } = rows[0] ?? {}
+  return extension === null ? `PostgreSQL ${server}` : `TimescaleDB ${extension}`
 }
 
 /** What is to be copied: the sink's own rows. */
