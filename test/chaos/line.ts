@@ -139,7 +139,12 @@ export class Line {
 
   /** Takes a topic away: what is sent to it is not acknowledged. */
   async lose(topic: Topic): Promise<void> {
-    await this.admin.deleteTopics({ topics: [this.names.topic(topic)] })
+    const name = this.names.topic(topic)
+    await this.admin.deleteTopics({ topics: [name] })
+    // The controller has answered; the broker goes on taking messages until it has heard of it.
+    await eventually(async () => {
+      if ((await this.admin.listTopics()).includes(name)) throw new Error(`${name} is still there`)
+    })
   }
 
   /** Takes everything of ours out of Redis at once. @returns how many keys there were */
