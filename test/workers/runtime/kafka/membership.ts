@@ -17,7 +17,7 @@ import { Group } from '../../../../workers/runtime/kafka/group.ts'
 import { LogEnds } from '../../../../workers/runtime/kafka/log-ends.ts'
 import type { Resumption, Slot, SlotControl } from '../../../../workers/runtime/kafka/slot.ts'
 import { WatchSchema } from '../../../../workers/runtime/watch.ts'
-import { freshPrefix, servers } from '../../../support/servers.ts'
+import { eventually, freshPrefix, servers } from '../../../support/servers.ts'
 
 /** Keeps in memory what it was given, which is its store. */
 export class NotingSlot implements Slot {
@@ -95,7 +95,9 @@ export class Membership {
     const [producer, admin] = [kafka.producer(), kafka.admin()]
     await Promise.all([producer.connect(), admin.connect()])
     const membership = new Membership(config, names, producer, admin)
-    await admin.createTopics({ topics: [{ topic: membership.topic, numPartitions: 6 }], waitForLeaders: true })
+    await admin.createTopics({ topics: [{ topic: membership.topic, numPartitions: 6 }], waitForLeaders: false })
+    // A busy broker hears of the topic seconds later.
+    await eventually(() => admin.fetchTopicOffsets(membership.topic))
     return membership
   }
 
