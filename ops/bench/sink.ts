@@ -25,7 +25,6 @@ const connections = 4
 export async function benchSink(options: BenchOptions): Promise<Figure[]> {
   const servers = await startBenchServers(options.say)
   try {
-    options.say(`into ${await databaseOf(servers)}`)
     const trades = (): Iterable<Message> => tradeMessages(messages, servers.ids)
     const transfers = (): Iterable<Message> => transferMessages(messages / 2, servers.ids)
     return [

@@ -5,8 +5,7 @@ import type { DeadLetter } from '../../schemas/types.ts'
 import type { Topic } from '../runtime/definitions.ts'
 import { placeHeaders } from '../runtime/headers.ts'
 import type { Installation } from '../runtime/installation.ts'
-import { sequencePosition } from '../runtime/position.ts'
-import { redriven } from '../runtime/state/engine.ts'
+import { redriven, sequencePosition } from '../runtime/position.ts'
 import type { FiledLetter } from './dead-letter-log.ts'
 
 /** Its own origin takes the place of these: a redriven record extends no journal. */

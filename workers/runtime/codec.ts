@@ -16,55 +16,34 @@ const prefixBytes = 5
 /** Room for one small record; a slab holds many, so that encoding rarely allocates. */
 const slabBytes = 1 << 20
 
-const texts = new Map<string, string>()
-const types = new Map<string, Type>()
-const readers = new Map<string, Reader>()
-const writers = new Map<string, Writer>()
-
-/** @returns the text of schemas/<topic>.avsc. */
-export function schemaText(topic: string): string {
-  let text = texts.get(topic)
-  if (text === undefined) {
-    text = JSON.stringify(JSON.parse(readFileSync(new URL(`${topic}.avsc`, folder), 'utf8')))
-    texts.set(topic, text)
+/** Makes a thing once for each topic. */
+function once<Made>(make: (topic: string) => Made): (topic: string) => Made {
+  const made = new Map<string, Made>()
+  return (topic) => {
+    let one = made.get(topic)
+    if (one === undefined) made.set(topic, (one = make(topic)))
+    return one
   }
-  return text
-}
-
-/** @returns the compiled type by which this version of the code reads and writes a topic. */
-export function typeOf(topic: string): Type {
-  let type = types.get(topic)
-  if (type === undefined) {
-    type = compile(schemaText(topic))
-    types.set(topic, type)
-  }
-  return type
-}
-
-/** @returns the quick writer of a topic's records, or one that leaves all to avsc. */
-function writerOf(topic: string): Writer {
-  let writer = writers.get(topic)
-  if (writer === undefined) {
-    writer = compileWriter(typeOf(topic)) ?? (() => unusual)
-    writers.set(topic, writer)
-  }
-  return writer
-}
-
-/** @returns the quick reader of a topic's records, or one that leaves all to avsc. */
-function readerOf(topic: string): Reader {
-  let reader = readers.get(topic)
-  if (reader === undefined) {
-    reader = compileReader(typeOf(topic)) ?? (() => undefined)
-    readers.set(topic, reader)
-  }
-  return reader
 }
 
 const compile = (text: string): Type => {
   const schema: Schema = JSON.parse(text)
   return avro.Type.forSchema(schema)
 }
+
+/** @returns the text of schemas/<topic>.avsc. */
+export const schemaText = once((topic) =>
+  JSON.stringify(JSON.parse(readFileSync(new URL(`${topic}.avsc`, folder), 'utf8'))),
+)
+
+/** @returns the compiled type by which this version of the code reads and writes a topic. */
+export const typeOf = once((topic) => compile(schemaText(topic)))
+
+/** @returns the quick writer of a topic's records, or one that leaves all to avsc. */
+const writerOf = once((topic): Writer => compileWriter(typeOf(topic)) ?? (() => unusual))
+
+/** @returns the quick reader of a topic's records, or one that leaves all to avsc. */
+const readerOf = once((topic): Reader => compileReader(typeOf(topic)) ?? (() => undefined))
 
 /** Writes records of any topic, one behind the other, into slabs; what it returns stays valid. */
 export class Encoder {

@@ -12,6 +12,9 @@ const wide = 16
 const generationDigits = 4
 const indexDigits = 8
 
+/** How the origin of a dead letter begins that is sent again: one of its own, which says nothing of time or finality. */
+export const redriven = 'dlq:'
+
 /** Position in a sequence that the source itself numbers: a trade id, a block's sequence in the log. */
 export const sequencePosition = (sequence: number): string => String(sequence).padStart(wide, '0')
 

@@ -5,6 +5,7 @@
  */
 import type { Micros, Processor, Topic } from '../definitions.ts'
 import { typeOf } from '../codec.ts'
+import { redriven } from '../position.ts'
 import { StepCaller, Thrown, type Cell, type Input, type Sourced, type Undo } from './cell.ts'
 import { Clock, type StoredClock } from './clock.ts'
 import { Pending, type Publish, type StoredPending } from './pending.ts'
@@ -54,8 +55,6 @@ const clockField = 'c:'
 const inputField = 'i:'
 /** Keys looked at for expiry with every checkpoint. */
 const sweep = 1000
-/** How the origin of a dead letter begins that is sent again: one of its own, which says nothing of time or finality. */
-export const redriven = 'dlq:'
 
 export class Engine {
   readonly #processor: Processor

@@ -1,7 +1,8 @@
 /** A slot of a step that sees removals itself (decode-block): no folding, and every block is followed by a mark. */
 import type { Processor, Topic } from '../definitions.ts'
 import { StepCaller, Thrown, type Cell, type Input, type Sourced, type Undo } from './cell.ts'
-import { redriven, type Change, type Outlet } from './engine.ts'
+import { redriven } from '../position.ts'
+import type { Change, Outlet } from './engine.ts'
 import { migrated } from './version.ts'
 
 /** Times of the unfinalized blocks of one chain, so that a removal knows how far time goes back. */
