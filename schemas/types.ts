@@ -225,6 +225,14 @@ export interface DeadLetter {
   readonly key: null | Uint8Array
   readonly value: null | Uint8Array
   readonly headers: Readonly<Record<string, Uint8Array>>
+  /** id of the record, where it can be read */
+  readonly recordId: null | string
+  /** length of the record's value; -1: not said */
+  readonly valueBytes: number
+  /** SHA-256 of the value in hex, where the letter holds only its first bytes */
+  readonly valueHash: null | string
+  /** whether key, value or headers are cut, since the letter would not fit its topic */
+  readonly cut: boolean
 }
 
 /** Where a market feed stands, saved after the acknowledgement of everything before it. */

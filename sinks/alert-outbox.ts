@@ -33,7 +33,6 @@ interface Traced {
 }
 
 async function insert(alerts: readonly Traced[], transaction: SinkTransaction): Promise<void> {
-  if (alerts.length === 0) return
   const rows = alerts.flatMap(({ alert, trace }) => alert.channels.map((channel) => ({ alert, trace, channel })))
   await transaction.query(
     `INSERT INTO alert_outbox (alert_id, revision, removed, channel, after_id, payload, traceparent)

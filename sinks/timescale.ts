@@ -35,6 +35,7 @@ export function defineTableSink<In extends object>(sink: TableSink<In>): Sink<In
     name: sink.name,
     input: sink.input,
     async write(records, transaction) {
+      if (records.length === 0) return table.copyNothing(transaction)
       const { standing, stale } = records.some(reorganised) ? table.fold(records) : { standing: records, stale: [] }
       if (stale.length > 0) await table.delete(stale, transaction)
       if (!(await table.append(standing, transaction))) await table.replace(records, transaction)
@@ -93,6 +94,11 @@ class Table<In extends object> {
       else standing.push(record)
     }
     return { standing, stale: [...stale.values()] }
+  }
+
+  /** Asks whether the table would take rows. */
+  copyNothing(transaction: SinkTransaction): Promise<void> {
+    return transaction.copy(this.#table, this.#columns, [])
   }
 
   /** @returns false, with nothing written, where a key is there already */

@@ -39,7 +39,7 @@ async function run(app: App, name: string, { step }: Options): Promise<void> {
   try {
     const health = await startHealth(context)
     shutdown.onStop('health', () => health.close())
-    const installation = new Installation(context, health, shutdown)
+    const installation = new Installation(context, health, shutdown, {}, 'alone')
     await assertReachable(config.kafkaBrokers)
     await assertTopics(await installation.admin(), installation.names, topicsOf(steps))
     await runSteps(steps, installation)

@@ -4,7 +4,7 @@ import { loadConfig, type Config } from '../runtime/config.ts'
 import type { Server } from '../runtime/config-schema.ts'
 import { createContext } from '../runtime/context.ts'
 import { RetryableError } from '../runtime/errors.ts'
-import { Installation, type Reading } from '../runtime/installation.ts'
+import { Installation, type Failing, type Reading } from '../runtime/installation.ts'
 import { WatchSchema, type Watch } from '../runtime/watch.ts'
 import type { App } from './app.ts'
 
@@ -24,7 +24,8 @@ export async function withServers<T>(
 }
 
 /**
- * Runs `work` with the clients of an installation, which are closed when it ends; what is fatal to a step ends it too.
+ * Runs `work` with the clients of an installation, which are closed when it ends; what is fatal to a step ends it too, unless
+ * what fails is to fail alone.
  * @throws whatever `work` throws or is fatal
  */
 export async function withInstallation<T>(
@@ -32,6 +33,7 @@ export async function withInstallation<T>(
   watch: Watch,
   reading: Reading,
   work: (servers: Installation) => Promise<T>,
+  failing: Failing = 'together',
 ): Promise<T> {
   const ending = new AbortController()
   const failed = Promise.withResolvers<never>()
@@ -52,7 +54,7 @@ export async function withInstallation<T>(
   const health = { port: 0, register: () => () => {}, close: async () => {} }
   const context = createContext(config, watch, 'command', ending.signal)
   try {
-    return await Promise.race([work(new Installation(context, health, shutdown, reading)), failed.promise])
+    return await Promise.race([work(new Installation(context, health, shutdown, reading, failing)), failed.promise])
   } finally {
     for (const release of releasers.reverse()) await release()
   }

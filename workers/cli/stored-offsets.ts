@@ -4,7 +4,11 @@ import type { Step, Topic } from '../runtime/definitions.ts'
 import { FatalError } from '../runtime/errors.ts'
 import type { Installation } from '../runtime/installation.ts'
 import { forgetSnapshots } from './forget-snapshots.ts'
+import { acceptedField } from '../runtime/state/task-notes.ts'
 import type { ChosenSlot } from './slots.ts'
+
+/** A time by which no topic can be told to be another, whatever the clocks of brokers and database say. */
+const beyondClocks = "date_trunc('milliseconds', now() + interval '1 day')"
 
 /** @returns the next offset that the slot's owner will read, or undefined where it has never stored one. */
 export async function storedOffset(slot: ChosenSlot, servers: Installation): Promise<number | undefined> {
@@ -40,6 +44,23 @@ export async function endsOf(
 export interface Move {
   readonly slot: ChosenSlot
   readonly offset: number
+}
+
+/** Notes that what a step refuses before an offset is rightly refused; its task reads it when it is tried again. */
+export async function acceptRefusals(slot: ChosenSlot, until: number, servers: Installation): Promise<void> {
+  const { step, topic, partition } = slot
+  if (step.kind === 'processor') {
+    const store = await servers.store()
+    return store.note({ step: step.name, topic: topic.name, partition }, acceptedField, String(until))
+  }
+  const database = await servers.database()
+  const { start = 0 } = (await endsOf([slot], servers, await servers.admin()))[0] ?? {}
+  await database.query(
+    `INSERT INTO sink_offsets (step, topic, partition, next_offset, append_time, accepted_until)
+     VALUES ($1, $2, $3, $4, ${beyondClocks}, $5)
+     ON CONFLICT (step, topic, partition) DO UPDATE SET accepted_until = excluded.accepted_until`,
+    [step.name, topic.name, partition, start, until],
+  )
 }
 
 /** Moves slots of a step that does not run; the Kafka offsets follow, for lag monitors. */
@@ -96,10 +117,14 @@ async function moveSink({ step, topic, partition }: ChosenSlot, offset: number, 
     await connection.query('BEGIN')
     await connection.query('DELETE FROM sink_positions WHERE step = $1 AND topic = $2 AND partition = $3', place)
     await connection.query(
+      'DELETE FROM sink_left_out WHERE step = $1 AND topic = $2 AND partition = $3 AND record_offset >= $4',
+      [...place, offset],
+    )
+    await connection.query(
       `INSERT INTO sink_offsets (step, topic, partition, next_offset, append_time)
-       VALUES ($1, $2, $3, $4, date_trunc('milliseconds', now() + interval '1 day'))
+       VALUES ($1, $2, $3, $4, ${beyondClocks})
        ON CONFLICT (step, topic, partition)
-       DO UPDATE SET next_offset = excluded.next_offset, append_time = excluded.append_time`,
+       DO UPDATE SET next_offset = excluded.next_offset, append_time = excluded.append_time, refusals = NULL`,
       [...place, offset],
     )
     await connection.query('COMMIT')

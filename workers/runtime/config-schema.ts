@@ -148,7 +148,7 @@ export const ConfigSchema = z.object({
     10_000,
     100,
     3_600_000,
-    'Time on one record after which its thread is ended and the record left out, in milliseconds',
+    'Processor time on one record after which its thread is ended and the record left out, in milliseconds',
   ),
   replicationFactor: whole(1, 1, 15, 'Replicas of the topics that are created'),
   checkpointMs: whole(1_000, 10, 60_000, 'A processor checkpoints at most this many milliseconds after a record'),

@@ -8,6 +8,7 @@ import type { Connector, Context } from './definitions.ts'
 import { classify, oneLine } from './errors.ts'
 import type { Installation } from './installation.ts'
 import { Partitioner } from './kafka/client.ts'
+import { Ownership } from './ownership.ts'
 import { Group } from './kafka/group.ts'
 import { createAccumulator, registerSchemas, reportGroup, type RunningStep } from './step-support.ts'
 
@@ -15,6 +16,10 @@ const firstBackoffMs = 250
 const longestBackoffMs = 10_000
 /** A run that lasted this long was not a failed start. */
 const healthyMs = 60_000
+/** A run that lasts so long after a failure has got over it. */
+const recoveredMs = 10_000
+/** Feeds that the line about a failure names. */
+const mostNamed = 10
 
 /** Starts the connector in this process; it ends with the installation. */
 export async function startConnector(step: Connector, installation: Installation): Promise<RunningStep> {
@@ -35,7 +40,7 @@ export async function startConnector(step: Connector, installation: Installation
       held.add(slot)
       return slot
     },
-    fatal: (error) => installation.fatal(error),
+    units: installation.units,
   })
   // A rebalance brings several slots, which begin together when all are ready; what is lost ends at once.
   const changed = (slot: CursorSlot): void => {
@@ -87,6 +92,7 @@ interface Runner {
 async function createRunner(step: Connector, context: Context, installation: Installation): Promise<Runner> {
   const schemaIds = await registerSchemas(installation, [...step.outputs, topics.feedsCursors])
   const accumulator = await createAccumulator(installation, context, step.name)
+  const unit = installation.units.register({ step: step.name, unit: 'feeds', whole: true })
   let wanted: readonly Assigned[] = []
   let ending = new AbortController()
   let stopped = false
@@ -101,21 +107,32 @@ async function createRunner(step: Connector, context: Context, installation: Ins
       const started = Date.now()
       const lastSession = Math.max(0, ...feeds.map((feed) => feed.lastSession()))
       const held = feeds.map(({ feed, cursor }) => ({ feed, cursor: cursor() }))
-      const session = new Session({ step, feeds: held, context, signal, installation, accumulator, schemaIds, lastSession }) // prettier-ignore
+      // What the brokers refuse ends the run, as does what the connector throws.
+      const failure = new AbortController()
+      const ending = AbortSignal.any([signal, failure.signal])
+      let pauseMs: number | undefined
+      const ownership = new Ownership((error) => {
+        pauseMs = unit.fail(error, { feeds: feeds.map(({ feed }) => feed).slice(0, mostNamed) })
+        failure.abort()
+      })
+      const healthy = setTimeout(() => unit.recovered(), recoveredMs)
+      const session = new Session({ step, feeds: held, context, signal: ending, ownership, installation, accumulator, schemaIds, lastSession }) // prettier-ignore
       try {
         await step.run(session)
-        if (!signal.aborted) context.log.warn('the connector ended by itself and is run again')
+        if (!ending.aborted) context.log.warn('the connector ended by itself and is run again')
       } catch (error) {
-        if (!signal.aborted) {
-          if (classify(error) !== 'retryable') return installation.fatal(error)
-          context.metrics.errors.inc({ step: step.name, class: 'retryable' })
-          context.log.warn({ error: oneLine(error) }, 'the connector is run again')
+        if (!ending.aborted) {
+          if (classify(error) === 'retryable') {
+            context.metrics.errors.inc({ step: step.name, class: 'retryable' })
+            context.log.warn({ error: oneLine(error) }, 'the connector is run again')
+          } else ownership.fail(error)
         }
       } finally {
+        clearTimeout(healthy)
         await session.close()
       }
       if (Date.now() - started > healthyMs) backoff = firstBackoffMs
-      await sleep(backoff, undefined, { signal }).catch(() => {})
+      await sleep(pauseMs ?? backoff, undefined, { signal }).catch(() => {})
     }
   }
 
@@ -147,7 +164,8 @@ async function createRunner(step: Connector, context: Context, installation: Ins
       stopped = true
       ending.abort()
       await running
-      await accumulator.flushed()
+      unit.remove()
+      await accumulator.flushed().catch(() => {})
       accumulator.close()
     },
   }

@@ -4,7 +4,8 @@ import type { FeedCursor } from '../../schemas/types.ts'
 import type { Connector, ConnectorSession, Context, Journal, Lane, Micros, Stamp, Topic } from './definitions.ts'
 import type { Installation } from './installation.ts'
 import { TopicJournal } from './journal.ts'
-import type { Accumulator } from './kafka/accumulator.ts'
+import type { Accumulator, Sender } from './kafka/accumulator.ts'
+import type { Ownership } from './ownership.ts'
 import { sessionPosition } from './position.ts'
 import { RecordSender } from './record-sender.ts'
 
@@ -15,6 +16,8 @@ export interface SessionOptions {
   readonly feeds: ConnectorSession['feeds']
   readonly context: Context
   readonly signal: AbortSignal
+  /** Of this run: once it is over nothing is sent or saved any more. */
+  readonly ownership: Ownership
   readonly installation: Installation
   readonly accumulator: Accumulator
   readonly schemaIds: ReadonlyMap<string, number>
@@ -28,6 +31,7 @@ export class Session implements ConnectorSession {
   readonly signal: AbortSignal
   readonly #options: SessionOptions
   readonly #sender: RecordSender
+  readonly #outgoing: Sender
   readonly #cursors = new Map<string, string>()
   readonly #saver: NodeJS.Timeout
   readonly #session: number
@@ -40,15 +44,18 @@ export class Session implements ConnectorSession {
     this.#session = Math.max(Date.now(), options.lastSession + 1)
     this.context = options.context
     this.signal = options.signal
-    const { step, installation, accumulator, schemaIds } = options
+    const { step, installation, accumulator, schemaIds, ownership } = options
+    this.#outgoing = accumulator.sender((error) => ownership.fail(error))
     this.#sender = new RecordSender({
       step: step.name,
       topics: [...step.outputs, topics.feedsCursors],
       names: installation.names,
       schemaIds,
-      append: (topic, partition, message, compressed) => accumulator.append(topic, partition, message, compressed),
+      append: (topic, partition, message, compressed) => {
+        if (!ownership.over) this.#outgoing.append(topic, partition, message, compressed)
+      },
     })
-    this.#saver = setInterval(() => void this.#save(), saveMs)
+    this.#saver = setInterval(() => void this.#save().catch(() => {}), saveMs)
   }
 
   send<T extends object>(topic: Topic<T>, record: T, stamp: Stamp): void {
@@ -72,25 +79,29 @@ export class Session implements ConnectorSession {
   }
 
   acknowledged(): Promise<void> {
-    return this.#options.accumulator.flushed()
+    return this.#outgoing.flushed()
   }
 
   journal<T extends object>(topic: Topic<T>, key: string): Journal<T> {
-    return new TopicJournal(topic, key, this.#options.installation, this.#options.accumulator, this.#sender.encoder)
+    const { installation, accumulator, ownership } = this.#options
+    return new TopicJournal({ topic, key, installation, accumulator, ownership, sender: this.#outgoing, encoder: this.#sender.encoder }) // prettier-ignore
   }
 
-  /** Saves what is to be saved and ends. */
+  /** Saves what is to be saved, unless the run has failed, and ends. */
   async close(): Promise<void> {
     clearInterval(this.#saver)
     await this.#save()
+    this.#options.ownership.end()
   }
 
   /** A cursor is saved after the acknowledgement of all that was sent before it. */
   async #save(): Promise<void> {
-    if (this.#cursors.size === 0) return
+    const { ownership } = this.#options
+    if (this.#cursors.size === 0 || ownership.over) return
     const cursors = [...this.#cursors]
     this.#cursors.clear()
-    await this.#options.accumulator.flushed()
+    await this.#outgoing.flushed()
+    if (ownership.over) return
     for (const [feed, cursor] of cursors) {
       const position = sessionPosition(this.#session, ++this.#saved)
       const record: FeedCursor = { id: `${feed}:${position}`, feed, ts: this.context.now(), cursor }

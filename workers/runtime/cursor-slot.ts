@@ -5,7 +5,8 @@
 import type { KafkaMessage } from 'kafkajs'
 import { Decoder, schemaIdOf } from './codec.ts'
 import { topics } from '../../schemas/topics.ts'
-import { oneLine } from './errors.ts'
+import { classify, oneLine, PoisonError } from './errors.ts'
+import type { Ownership } from './ownership.ts'
 import type { FeedCursor } from '../../schemas/types.ts'
 import type { Installation } from './installation.ts'
 import { Intake } from './intake.ts'
@@ -21,8 +22,8 @@ export class CursorSlot implements Slot {
   readonly #cursors = new Map<string, string>()
   #end = 0
   #offset = 0
-  /** Grows with each opening: batches from before one no longer count. */
-  #epoch = 0
+  #ownership: Ownership | undefined
+  #openings = 0
   /** Reads and applies one batch after the other. */
   #reading: Promise<void> = Promise.resolve()
   ready = false
@@ -42,7 +43,7 @@ export class CursorSlot implements Slot {
 
   /** Changes whenever the slot was read anew. */
   get opening(): number {
-    return this.#epoch
+    return this.#openings
   }
 
   get partition(): number {
@@ -58,9 +59,10 @@ export class CursorSlot implements Slot {
     return sequenceOf(this.#intake.positions.get(feed)?.position ?? '0')
   }
 
-  async open(): Promise<Resumption> {
+  async open(ownership: Ownership): Promise<Resumption> {
     this.ready = false
-    this.#epoch++
+    this.#ownership = ownership
+    this.#openings++
     this.#cursors.clear()
     this.#intake.reset([])
     const name = this.#installation.names.topic(topics.feedsCursors)
@@ -75,27 +77,32 @@ export class CursorSlot implements Slot {
   }
 
   take(messages: readonly KafkaMessage[]): void {
-    const epoch = this.#epoch
+    const ownership = this.#ownership
+    if (ownership === undefined) return
     this.#reading = this.#reading
-      .then(() => this.#apply(messages, epoch))
+      .then(() => this.#apply(messages, ownership))
       .catch((error: unknown) => {
-        if (epoch === this.#epoch) this.#control.reopen(oneLine(error))
+        if (ownership.over) return
+        if (classify(error) === 'retryable') this.#control.reopen(oneLine(error))
+        else ownership.fail(error)
       })
   }
 
   close(): void {
     this.ready = false
-    this.#epoch++
+    this.#ownership = undefined
     this.#changed()
   }
 
-  async #apply(messages: readonly KafkaMessage[], epoch: number): Promise<void> {
+  async #apply(messages: readonly KafkaMessage[], ownership: Ownership): Promise<void> {
     for (const message of messages) {
-      if (epoch !== this.#epoch) return
+      if (ownership.over) return
       this.#offset = Number(message.offset) + 1
-      if (message.value === null || !this.#intake.accepts(message)) continue
+      const admitted = this.#intake.accepts(message)
+      if (admitted instanceof PoisonError) this.#passOver(admitted)
+      if (message.value === null || admitted === undefined || admitted instanceof PoisonError) continue
       const cursor = await this.#read(message.value)
-      if (epoch !== this.#epoch) return
+      if (ownership.over) return
       if (cursor !== undefined) this.#cursors.set(cursor.feed, cursor.cursor)
     }
     this.progress++
@@ -112,9 +119,13 @@ export class CursorSlot implements Slot {
     try {
       return this.#decoder.decode(value)
     } catch (error) {
-      this.#installation.context.log.error({ error: oneLine(error) }, 'a cursor cannot be read and is passed over')
-      return undefined
+      return this.#passOver(error)
     }
+  }
+
+  #passOver(error: unknown): undefined {
+    const about = { topic: this.#control.topic.name, partition: this.#control.partition, offset: this.#offset - 1 }
+    this.#installation.context.log.error({ ...about, error: oneLine(error) }, 'a cursor cannot be read and is passed over') // prettier-ignore
   }
 
   #readyAtEnd(): void {

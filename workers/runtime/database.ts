@@ -4,7 +4,7 @@ import pg from 'pg'
 import { from as copyFrom } from 'pg-copy-streams'
 import { CopyEncoder } from './copy-binary.ts'
 import type { Micros, SinkTransaction } from './definitions.ts'
-import { FatalError, PoisonError, RetryableError } from './errors.ts'
+import { FatalError, oneLine, PoisonError, RetryableError } from './errors.ts'
 
 export interface DatabaseConfig {
   /** postgres://user:password@host:port/database; `sslmode` and its like are understood. */
@@ -230,6 +230,13 @@ function explain(error: unknown): unknown {
     hint: 'run the migrations: npm start -- migrate',
     cause: error,
   })
+}
+
+/** How a refused row reads in a dead letter: with the column, which PostgreSQL may give in the context of a COPY alone. */
+export function refusalText(error: unknown): string {
+  if (!(error instanceof pg.DatabaseError)) return oneLine(error)
+  const column = error.column ?? /, column ("[^"]+"|[^\s,:]+)/.exec(error.where ?? '')?.[1]
+  return column === undefined || error.message.includes(column) ? oneLine(error) : `column ${column}: ${oneLine(error)}`
 }
 
 /** The SQLSTATE of an error of the server; empty for any other error. */

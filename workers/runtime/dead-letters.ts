@@ -1,4 +1,5 @@
-/** Dead letters: what could not be read, processed or written goes to dlq.v1, whole. */
+/** Dead letters: what could not be read, processed or written goes to dlq.v1, whole, or where it is too large the beginning of it. */
+import { createHash } from 'node:crypto'
 import type { KafkaMessage } from 'kafkajs'
 import { topics } from '../../schemas/topics.ts'
 import type { DeadLetter } from '../../schemas/types.ts'
@@ -6,7 +7,7 @@ import { Encoder, schemaIdOf } from './codec.ts'
 import type { Context, Topic } from './definitions.ts'
 import { placeHeaders, placeOf, type Headers } from './headers.ts'
 import { Partitioner, type Names } from './kafka/client.ts'
-import type { Accumulator } from './kafka/accumulator.ts'
+import type { Sender } from './kafka/accumulator.ts'
 import { emissionPosition } from './position.ts'
 import type { WakeUp } from './slot-task.ts'
 
@@ -17,32 +18,33 @@ export interface Dead {
   readonly code: string
   readonly error: string
   readonly wakeUp?: WakeUp
+  /** Id of the record, where it can be read. */
+  readonly id?: string
+  /** Where the record stood first, if the message is a redriven copy of it. */
+  readonly original?: number
 }
 
 /** A faulty writer's records are all alike: of so long a time one is logged, with how many there were. */
 const logMs = 1_000
+/** What a letter may have: the topic's limit, less than what its batch and its headers have. */
+const mostBytes = (topics.deadLetters.maxMessageBytes ?? 0) - 64 * 1024
+const mostErrorText = 4_000
+/** What is left of a letter that does not fit. */
+const cutTo = { value: 64 * 1024, key: 1_024, headers: 16, header: 256 }
 
-/** Writes the dead letters of one step; the caller awaits the accumulator before it goes on. */
+/** Writes the dead letters of one step; the caller awaits its sender before it goes on. */
 export class DeadLetters {
   readonly #context: Context
   readonly #step: string
-  readonly #accumulator: Accumulator
   readonly #encoder: Encoder
   readonly #partitioner = new Partitioner(topics.deadLetters)
   readonly #topic: string
   #loggedAt = -Infinity
   #unlogged = 0
 
-  constructor(
-    context: Context,
-    names: Names,
-    step: string,
-    accumulator: Accumulator,
-    schemaIds: ReadonlyMap<string, number>,
-  ) {
+  constructor(context: Context, names: Names, step: string, schemaIds: ReadonlyMap<string, number>) {
     this.#context = context
     this.#step = step
-    this.#accumulator = accumulator
     this.#encoder = new Encoder(schemaIds)
     this.#topic = names.topic(topics.deadLetters)
   }
@@ -51,41 +53,23 @@ export class DeadLetters {
    * Queues a message; the same message gives the same letter, so that a repetition is dropped by its position. Where a wake-up is
    * at fault the letter has its key and no value, since the message, which only moved time, is not to be sent again.
    */
-  add(topic: Topic, partition: number, message: KafkaMessage, { reason, code, error, wakeUp }: Dead): void {
-    const { metrics } = this.#context
-    const offset = Number(message.offset)
-    const place = placeOf(message.headers)
-    const value = wakeUp === undefined ? message.value : null
-    const letter: DeadLetter = {
-      id: `${this.#step}:${topic.name}:${partition}:${offset}:${wakeUp === undefined ? reason : `${code}:${wakeUp.key}`}`,
-      ts: Number(message.timestamp) * 1_000,
-      step: this.#step,
-      reason,
-      code,
-      error,
-      topic: topic.name,
-      partition,
-      offset,
-      origin: place?.origin ?? null,
-      position: place?.position ?? null,
-      schemaId: (value === null ? undefined : schemaIdOf(value)) ?? null,
-      key: wakeUp === undefined ? message.key : Buffer.from(wakeUp.key),
-      value,
-      headers: bytesOf(message.headers),
-    }
+  add(sender: Sender, topic: Topic, partition: number, message: KafkaMessage, dead: Dead): void {
+    const { reason, code, wakeUp } = dead
+    const letter = letterOf(this.#step, topic, partition, message, dead)
     const key = topics.deadLetters.key(letter)
     // Each kind of fault is found in the order of the log, but not all of them together.
     const headers = placeHeaders({
       origin: `${this.#step}:${key}:${code}`,
-      position: emissionPosition(0, offset, wakeUp?.index ?? 0),
+      position: emissionPosition(0, Number(message.offset), wakeUp?.index ?? 0),
     })
-    const bytes = this.#encoder.encode(topics.deadLetters, letter)
-    this.#accumulator.appendPatiently(this.#topic, this.#partitioner.of(key), { key, value: bytes, headers }, true)
+    const value = this.#encoder.encode(topics.deadLetters, letter)
+    sender.appendPatiently(this.#topic, this.#partitioner.of(key), { key, value, headers }, true)
+    const { metrics } = this.#context
     metrics.deadLetters.inc({ step: this.#step, reason })
     if (reason === 'late') metrics.late.inc({ step: this.#step, topic: topic.name })
     else {
       metrics.errors.inc({ step: this.#step, class: 'poison' })
-      this.#log({ topic: topic.name, partition, offset, reason, code, error })
+      this.#log({ topic: topic.name, partition, offset: letter.offset, reason, code, error: letter.error })
     }
   }
 
@@ -99,11 +83,71 @@ export class DeadLetters {
   }
 }
 
+/** @returns the letter of a message that fits its topic whatever the message holds. */
+export function letterOf(step: string, topic: Topic, partition: number, message: KafkaMessage, dead: Dead): DeadLetter {
+  const { reason, code, error, wakeUp, id, original } = dead
+  const offset = original ?? Number(message.offset)
+  const place = placeOf(message.headers)
+  const value = wakeUp === undefined ? message.value : null
+  const kind = wakeUp === undefined ? reason : `${code}:${wakeUp.key}`
+  const letter: DeadLetter = {
+    id: wellFormed(`${step}:${topic.name}:${partition}:${offset}:${kind}`),
+    ts: Number(message.timestamp) * 1_000,
+    step,
+    reason,
+    code,
+    error: wellFormed(error, mostErrorText),
+    topic: topic.name,
+    partition,
+    offset,
+    origin: place === undefined ? null : wellFormed(place.origin),
+    position: place === undefined ? null : wellFormed(place.position),
+    schemaId: (value === null ? undefined : schemaIdOf(value)) ?? null,
+    key: wakeUp === undefined ? message.key : Buffer.from(wakeUp.key),
+    value,
+    headers: bytesOf(message.headers),
+    recordId: id === undefined || id === '' ? null : wellFormed(id),
+    valueBytes: value?.length ?? -1,
+    valueHash: null,
+    cut: false,
+  }
+  return sizeOf(letter) <= mostBytes ? letter : cut(letter)
+}
+
+/** The beginning of everything: enough to find the record where it stands in its topic, and to tell it. */
+function cut(letter: DeadLetter): DeadLetter {
+  const { value, key, headers } = letter
+  const kept = Object.entries(headers).slice(0, cutTo.headers)
+  return {
+    ...letter,
+    id: letter.id.slice(0, cutTo.key),
+    origin: letter.origin?.slice(0, cutTo.key) ?? null,
+    position: letter.position?.slice(0, cutTo.key) ?? null,
+    recordId: letter.recordId?.slice(0, cutTo.key) ?? null,
+    key: key?.subarray(0, cutTo.key) ?? null,
+    value: value?.subarray(0, cutTo.value) ?? null,
+    headers: Object.fromEntries(kept.map(([name, bytes]) => [name.slice(0, cutTo.header), bytes.subarray(0, cutTo.header)])), // prettier-ignore
+    valueHash: value === null ? null : createHash('sha256').update(value).digest('hex'),
+    cut: true,
+  }
+}
+
+function sizeOf({ value, key, headers, id, origin, position, recordId }: DeadLetter): number {
+  let bytes = (value?.length ?? 0) + (key?.length ?? 0) + 4 * mostErrorText
+  for (const text of [id, origin, position, recordId]) bytes += 3 * (text?.length ?? 0)
+  for (const [name, value] of Object.entries(headers)) bytes += 3 * name.length + value.length
+  return bytes
+}
+
+/** Text that every reader can take: lone surrogates have no UTF-8. */
+const wellFormed = (text: string, most = Infinity): string =>
+  (text.length > most ? `${text.slice(0, most)}…` : text).toWellFormed()
+
 function bytesOf(headers: Headers | undefined): Record<string, Buffer> {
-  const bytes: Record<string, Buffer> = {}
+  const bytes: [string, Buffer][] = []
   for (const [name, value] of Object.entries(headers ?? {})) {
     const first = Array.isArray(value) ? value[0] : value
-    if (first !== undefined) bytes[name] = typeof first === 'string' ? Buffer.from(first) : first
+    if (first !== undefined) bytes.push([wellFormed(name), typeof first === 'string' ? Buffer.from(first) : first])
   }
-  return bytes
+  return Object.fromEntries(bytes)
 }

@@ -118,7 +118,8 @@ export interface Sink<In extends object = object> {
   /** True where `write` wants the traces of its records. */
   readonly traced?: true
   /**
-   * Writes a batch inside the transaction that also stores its positions and next offset.
+   * Writes a batch inside the transaction that also stores its positions and next offset. Without records it writes nothing, and
+   * fails where the store would take no record at all.
    * @param traces the W3C traceparent of each record, where the sink is `traced`
    */
   write(records: readonly In[], transaction: SinkTransaction, traces?: readonly (string | undefined)[]): Promise<void>

@@ -15,8 +15,12 @@ export type RetryableCode =
   | 'thread-died'
 /** Of one record: it goes to dlq.v1 and the stream goes on. */
 export type PoisonCode = 'undecodable' | 'unstamped' | 'unprocessable' | 'refused' | 'late'
-/** A person has to change something: the process ends. */
+/** A person has to change something: what failed ends alone (a partition task, a feed, a channel), and is tried again later. */
 export type FatalCode =
+  | 'broken'
+  | 'failed'
+  | 'produce'
+  | 'registry'
   | 'configuration'
   | 'watch-file'
   | 'topology'
@@ -154,7 +158,8 @@ const KAFKA_PASSING =
 const KAFKA_REJOIN = /^(REBALANCE_IN_PROGRESS|ILLEGAL_GENERATION|UNKNOWN_MEMBER_ID|NOT_COORDINATOR_FOR_GROUP)$/
 /** https://www.postgresql.org/docs/current/errcodes-appendix.html; 25P03 is the idle-in-transaction time-out. */
 const SQLSTATE_PASSING = /^(08|40|53|57)|^(25P03|55P03|25006)$/
-const SQLSTATE_POISON = /^2[23]/
+/** Values that a type or a constraint refuses, and rows too large for an index. */
+const SQLSTATE_POISON = /^(2[23]|54)/
 /** Errors that pg, ioredis and kafkajs (src/broker/index.js) tell apart by message alone. */
 const LOST_CONNECTION =
   /^(Connection (is closed|terminated)|timeout (expired|exceeded when trying to connect)|Query read timeout|Command timed out|Client (was closed|has encountered a connection error)|Stream isn't writeable|socket hang up|other side closed|Broker not connected)/

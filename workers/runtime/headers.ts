@@ -50,8 +50,35 @@ export function markOf(headers: Headers | undefined): Mark | undefined {
   }
 }
 
-/** The name of the step that a redriven dead letter is meant for; other steps pass it over. */
-export const onlyStepOf = (headers: Headers | undefined): string | undefined => text(headers?.['only-step'])
+/** What the headers of a redriven dead letter say. */
+export interface Redrive {
+  /** The step that it is meant for; others pass it over. */
+  readonly step: string
+  /** Where the record stands in the topic, which is the copy's. */
+  readonly offset: number
+  /** Whether the record is given up: there is nothing to process. */
+  readonly skip: boolean
+}
+
+/**
+ * The headers that a redriven copy of a record has besides the record's own: for which step it is, and where the record
+ * stands. Readers that know neither drop it by its position, which they have seen.
+ */
+export function redriveHeaders({ step, offset, skip }: Redrive): Headers {
+  return { 'only-step': step, 'left-out': `${offset}${skip ? ' skip' : ''}` }
+}
+
+/** @returns what a redriven message says; undefined where it is none that can be understood. */
+export function redriveOf(headers: Headers | undefined): Redrive | undefined {
+  const step = text(headers?.['only-step'])
+  const [, digits, skip] = /^(\d{1,16})( skip)?$/.exec(text(headers?.['left-out']) ?? '') ?? []
+  return step === undefined || digits === undefined
+    ? undefined
+    : { step, offset: Number(digits), skip: skip !== undefined }
+}
+
+/** Whether a message is meant for one step alone, and no part of its origin's sequence for others. */
+export const isRedriven = (headers: Headers | undefined): boolean => headers?.['only-step'] !== undefined
 
 function text(value: Headers[string]): string | undefined {
   const first = Array.isArray(value) ? value[0] : value

@@ -12,12 +12,16 @@ import type { Shutdown } from './shutdown.ts'
 import { RedisStore } from './state/redis-store.ts'
 import { SnapshotReader } from './state/snapshot-reader.ts'
 import { Threads } from './threads.ts'
+import { Units } from './units.ts'
 
 /** How a replay reads: topics of another namespace, and no further than to an offset. */
 export interface Reading {
   readonly inputNames?: Names
   readonly bounds?: Bounds
 }
+
+/** What becomes of a unit that fails: it is tried again while the others go on, or the process ends, as a command does. */
+export type Failing = 'alone' | 'together'
 
 export class Installation {
   readonly context: Context
@@ -27,6 +31,7 @@ export class Installation {
   readonly kafka: Kafka
   readonly health: Health
   readonly ends: LogEnds
+  readonly units: Units
   readonly #shutdown: Shutdown
   #admin: Promise<Admin> | undefined
   #producer: Promise<Producer> | undefined
@@ -36,7 +41,13 @@ export class Installation {
   #registry: Registry | undefined
   #snapshotReader: SnapshotReader | undefined
 
-  constructor(context: Context, health: Health, shutdown: Shutdown, { inputNames, bounds }: Reading = {}) {
+  constructor(
+    context: Context,
+    health: Health,
+    shutdown: Shutdown,
+    { inputNames, bounds }: Reading = {},
+    failing: Failing = 'together',
+  ) {
     this.context = context
     this.health = health
     this.#shutdown = shutdown
@@ -44,6 +55,7 @@ export class Installation {
     this.inputNames = inputNames ?? this.names
     this.ends = new LogEnds(() => this.admin(), bounds, (topic, partition, offset) => this.#appendTime(topic, partition, offset)) // prettier-ignore
     this.kafka = createKafka(context.config, context.log)
+    this.units = new Units({ context, health, alone: failing === 'alone', fatal: (error) => this.fatal(error) })
   }
 
   /**
@@ -111,7 +123,11 @@ export class Installation {
   threads(): Threads {
     if (this.#threads === undefined) {
       const { threads: count, threadMemoryMb: memoryMb, recordTimeoutMs } = this.context.config
-      const threads = new Threads(count, (error) => this.fatal(error), { memoryMb, recordTimeoutMs })
+      const threads = new Threads(
+        count,
+        (error) => this.context.log.error({ error: oneLine(error) }, 'a thread ended, and is replaced'),
+        { memoryMb, recordTimeoutMs },
+      )
       this.#threads = threads
       this.#shutdown.onStop('threads', () => threads.destroy())
     }

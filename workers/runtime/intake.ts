@@ -1,12 +1,22 @@
-/** The queue of one slot between fetch and work: messages in order, what is new by the position rule, and their bytes. */
+/** The queue of one slot between fetch and work: messages in order, which of them are new and meant for it, and their bytes. */
 import type { KafkaMessage } from 'kafkajs'
-import { onlyStepOf, placeOf } from './headers.ts'
-import { Positions, type Placed } from './position.ts'
+import type { PoisonError } from './errors.ts'
+import { placeOf, redriveOf } from './headers.ts'
+import { LeftOut } from './left-out.ts'
+import { Positions } from './position.ts'
 
 /** Memory that a queued message costs besides its value. */
 const overhead = 300
-/** Of a message that names none: it cannot be told from a repetition. */
-const nowhere: Placed = { origin: '', position: '' }
+
+/** A message that counts. */
+export interface Admitted {
+  /** Empty where it names none: it cannot be told from a repetition then. */
+  readonly origin: string
+  /** Of a redriven copy: where the record stood first. */
+  readonly original?: number
+}
+
+const nowhere: Admitted = { origin: '' }
 
 export class Intake {
   readonly #step: string
@@ -15,6 +25,8 @@ export class Intake {
   #droppingSince: number | undefined
   #droppedAt = 0
   positions = new Positions()
+  /** What the task has left out. */
+  leftOut = new LeftOut()
 
   constructor(step: string) {
     this.#step = step
@@ -33,12 +45,13 @@ export class Intake {
     return this.#messages.length
   }
 
-  /** Empties the queue and goes on with stored positions. */
-  reset(stored: readonly (readonly [string, string])[]): void {
+  /** Empties the queue and goes on with what is stored. */
+  reset(stored: readonly (readonly [string, string])[], leftOut = new LeftOut()): void {
     this.#messages = []
     this.#bytes = 0
     this.#droppingSince = undefined
     this.positions = new Positions(stored)
+    this.leftOut = leftOut
   }
 
   add(messages: readonly KafkaMessage[]): void {
@@ -61,16 +74,32 @@ export class Intake {
     return taken
   }
 
-  /** @returns the place of a message that is new and meant for this step, which then counts as accepted; else undefined. */
-  accepts(message: KafkaMessage): Placed | undefined {
-    const place = placeOf(message.headers)
+  /**
+   * @returns what a message that is new and meant for this step is, which then counts as accepted; undefined where it is passed
+   *   over; an error where its headers say nothing that can be understood
+   */
+  accepts(message: KafkaMessage): Admitted | PoisonError | undefined {
+    const { headers } = message
+    if (headers?.['only-step'] !== undefined) return this.#redriven(message)
+    const place = placeOf(headers)
     if (place !== undefined && !this.positions.accept(place)) {
       this.#droppedAt = Date.now()
       this.#droppingSince ??= this.#droppedAt
       return undefined
     }
     this.#droppingSince = undefined
-    const only = onlyStepOf(message.headers)
-    return only === undefined || only === this.#step ? (place ?? nowhere) : undefined
+    // Read once more from before it, the log brings the record itself.
+    if (this.leftOut.size > 0) this.leftOut.strike(Number(message.offset))
+    return place ?? nowhere
+  }
+
+  /**
+   * A copy of a record that was left out counts once, and strikes that off; who refuses it again has to leave it out again. A copy
+   * that is to be skipped does no more than strike it off.
+   */
+  #redriven({ headers }: KafkaMessage): Admitted | undefined {
+    const redrive = redriveOf(headers)
+    if (redrive === undefined || redrive.step !== this.#step || !this.leftOut.strike(redrive.offset)) return undefined
+    return redrive.skip ? undefined : { origin: placeOf(headers)?.origin ?? '', original: redrive.offset }
   }
 }

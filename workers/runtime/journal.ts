@@ -2,11 +2,13 @@
 import type { KafkaMessage } from 'kafkajs'
 import { Decoder, type Encoder } from './codec.ts'
 import type { Journal, Stamp, Topic } from './definitions.ts'
-import { onlyStepOf, placeHeaders, placeOf } from './headers.ts'
+import { isRedriven, placeHeaders, placeOf } from './headers.ts'
 import type { Installation } from './installation.ts'
-import type { Accumulator } from './kafka/accumulator.ts'
+import { RetryableError } from './errors.ts'
+import type { Accumulator, Sender } from './kafka/accumulator.ts'
 import { Partitioner } from './kafka/client.ts'
 import { readStretch, type ReadOptions, type Stretch } from './kafka/read.ts'
+import type { Ownership } from './ownership.ts'
 import { Positions } from './position.ts'
 import { eventTimeOf } from './step-metrics.ts'
 import { newTraceparent } from './trace.ts'
@@ -15,6 +17,17 @@ import { schemaIdOf } from './codec.ts'
 /** A log may begin with messages of overtaken writers: so many beginnings are tried, and the longest chain believed. */
 const beginnings = 16
 
+export interface JournalOptions<T extends object> {
+  readonly topic: Topic<T>
+  readonly key: string
+  readonly installation: Installation
+  /** Tells where appended messages came to stand. */
+  readonly accumulator: Accumulator
+  readonly sender: Sender
+  readonly ownership: Ownership
+  readonly encoder: Encoder
+}
+
 export class TopicJournal<T extends object> implements Journal<T> {
   readonly #topic: Topic<T>
   readonly #key: string
@@ -22,18 +35,22 @@ export class TopicJournal<T extends object> implements Journal<T> {
   readonly #name: string
   readonly #installation: Installation
   readonly #accumulator: Accumulator
+  readonly #sender: Sender
+  readonly #ownership: Ownership
   readonly #encoder: Encoder
   readonly #decoder: Decoder<T>
   /** Offset that the next append should get. */
   #end = 0
 
-  constructor(topic: Topic<T>, key: string, installation: Installation, accumulator: Accumulator, encoder: Encoder) {
+  constructor({ topic, key, installation, accumulator, sender, ownership, encoder }: JournalOptions<T>) {
     this.#topic = topic
     this.#key = key
     this.#partition = new Partitioner(topic).of(key)
     this.#name = installation.names.topic(topic)
     this.#installation = installation
     this.#accumulator = accumulator
+    this.#sender = sender
+    this.#ownership = ownership
     this.#encoder = encoder
     this.#decoder = new Decoder(topic)
   }
@@ -57,9 +74,10 @@ export class TopicJournal<T extends object> implements Journal<T> {
       const value = this.#encoder.encode(this.#topic, record)
       const headers = { ...placeHeaders(stamp), traceparent: newTraceparent() }
       const message = { key: this.#key, value, headers, time: eventTimeOf(record) }
-      this.#accumulator.append(this.#name, this.#partition, message, this.#topic.maxMessageBytes !== undefined)
+      if (this.#ownership.over) throw new RetryableError('fence-lost', 'the run that writes this journal is over')
+      this.#sender.append(this.#name, this.#partition, message, this.#topic.maxMessageBytes !== undefined)
     }
-    await this.#accumulator.flushed()
+    await this.#sender.flushed()
     for (const { offset, count } of this.#accumulator.takePlaces(this.#name, this.#partition)) {
       const before = { topic: this.#name, partition: this.#partition, from: this.#end, to: offset }
       this.#end = offset + count
@@ -76,7 +94,7 @@ export class TopicJournal<T extends object> implements Journal<T> {
 
   /** A redriven message is one step's, and no part of the journal. */
   #isOurs({ key, headers }: KafkaMessage): boolean {
-    return key?.toString() === this.#key && onlyStepOf(headers) === undefined
+    return key?.toString() === this.#key && !isRedriven(headers)
   }
 
   async #read(message: KafkaMessage): Promise<{ record: T; position: string }> {

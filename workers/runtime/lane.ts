@@ -1,18 +1,19 @@
 /**
  * One thread of the thread host: a pool of one, so that its slots always meet the same thread. A record that kills its thread
  * (out of memory, no end in sight, process.exit) does not end the process: the thread is replaced, its slots are told
- * to open again, and the slot whose task ran is told at which record. Whatever else kills a thread stays fatal: a file that
- * does not load, or a state that does not fit, would kill its successor too.
+ * to open again, and the slot whose task ran is told at which record. Whatever else kills a thread is fatal to those who waited for
+ * it: a file that does not load, or a state that does not fit, would kill its successor too.
  */
 import { Piscina } from 'piscina'
 import { FatalError, RetryableError } from './errors.ts'
 import type { ChangesRequest, CloseRequest, OpenRequest, RunAnswer, ThreadTask, ThreadWatch } from './thread.ts'
 import type { Change } from './state/engine.ts'
+import { threadTimeMs } from './thread-time.ts'
 
 export interface LaneOptions {
   /** Memory of the thread's older objects in MiB; undefined: what Node gives it. */
   readonly memoryMb?: number | undefined
-  /** Time on one record after which the thread is ended, in milliseconds. */
+  /** Processor time on one record after which the thread is ended, in milliseconds. */
   readonly recordTimeoutMs?: number
   /** Told of a death that nothing waits for. */
   readonly onError: (error: Error) => void
@@ -33,7 +34,7 @@ export class ThreadDied extends RetryableError {
 /** Tasks on their way to one thread: one that runs and one that waits. */
 const tasksInFlight = 2
 const usualRecordTimeoutMs = 10_000
-/** How often a record is looked at before it counts as one that does not end: a process that was frozen looks once. */
+/** How often a thread is looked at within the time that a record may take. */
 const looks = 4
 const none = -1
 
@@ -57,8 +58,8 @@ export class Lane {
   #life: Life
   #tasks = 0
   #closing = false
-  #seen: readonly number[] = []
-  #looked = 0
+  /** The task and record that the thread was seen at, and the thread's processor time then. */
+  #seen = { task: none, offset: none, timeMs: 0 }
 
   constructor(options: LaneOptions) {
     this.#options = options
@@ -106,7 +107,7 @@ export class Lane {
   }
 
   #begin(): Life {
-    const watch: ThreadWatch = new Float64Array(new SharedArrayBuffer(16)).fill(none)
+    const watch: ThreadWatch = new Float64Array(new SharedArrayBuffer(24)).fill(none)
     const { memoryMb, onError } = this.#options
     const pool = new Piscina({
       filename: new URL('thread.ts', import.meta.url).href,
@@ -127,7 +128,6 @@ export class Lane {
   #ended(life: Life): void {
     if (this.#closing || life.dead) return
     life.dead = true
-    if (offsetOf(life) === undefined) return
     this.#life = this.#begin()
     // The pool would start a thread of its own for the tasks that wait, whose slots do not live there.
     queueMicrotask(() => void life.pool.destroy().catch(() => {}))
@@ -152,17 +152,17 @@ export class Lane {
     return this.#life
   }
 
-  /** Ends the thread when it has been at the same record for too long. */
+  /** Ends the thread when it has worked on the same record for too long. */
   #look(): void {
     const life = this.#life
-    const seen = [...life.watch]
-    const same = offsetOf(life) !== undefined && seen.every((value, index) => value === this.#seen[index])
-    this.#seen = seen
-    this.#looked = same ? this.#looked + 1 : 0
-    if (this.#looked < looks) return
-    this.#looked = 0
-    life.reason = new Error(`one record took more than ${this.#recordTimeoutMs} ms`)
-    this.#ended(life)
+    const [task = none, offset = none, thread = NaN] = life.watch
+    if (offset === none) return
+    const timeMs = threadTimeMs(thread)
+    if (task !== this.#seen.task || offset !== this.#seen.offset) this.#seen = { task, offset, timeMs }
+    else if (timeMs - this.#seen.timeMs >= this.#recordTimeoutMs) {
+      life.reason = new Error(`one record took more than ${this.#recordTimeoutMs} ms of processor time`)
+      this.#ended(life)
+    }
   }
 
   async #acquire(): Promise<void> {

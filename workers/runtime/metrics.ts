@@ -89,6 +89,7 @@ function engineMetrics(counter: CounterOf, gauge: GaugeOf, histogram: HistogramO
     commitSeconds: histogram('commit_seconds', "Time that a sink's transaction takes", secondsBuckets, 'step'),
     queuedBytes: gauge('queued_bytes', 'Bytes between fetch and work, and those that wait for the broker', 'step'),
     restarts: counter('restarts_total', 'Restarts of a step within its process', 'step', 'reason'),
+    failedUnits: gauge('failed_units', 'Partition tasks, feeds and services that have failed and wait to be tried again', 'step'), // prettier-ignore
     stalls: counter('stalls_total', 'Partitions that had lag and made no progress', 'step', 'topic'),
     stalledPartitions: gauge('stalled_partitions', 'Partitions that have lag and make no progress now', 'step'),
     groupGeneration: gauge('group_generation', 'Generation of the consumer group: one more a rebalance', 'step'),

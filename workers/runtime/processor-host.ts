@@ -53,7 +53,7 @@ export async function startProcessor(step: Processor, installation: Installation
     threads: installation.threads(),
     registry,
     accumulator,
-    deadLetters: new DeadLetters(context, names, step.name, accumulator, schemaIds),
+    deadLetters: new DeadLetters(context, names, step.name, schemaIds),
     snapshots: new SnapshotWriter({
       context,
       step: step.name,
@@ -86,7 +86,7 @@ export async function startProcessor(step: Processor, installation: Installation
       return slot
     },
     waiting: () => accumulator.retrying,
-    fatal: (error) => installation.fatal(error),
+    units: installation.units,
   })
   const unreport = reportGroup(installation, step.name, group, accumulator, () => {
     const held = new Set(group.slots)

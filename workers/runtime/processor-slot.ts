@@ -3,19 +3,25 @@
  * checkpoints: outputs acknowledged first, then state, positions and offset together under the fence, then the Kafka offset.
  */
 import type { KafkaMessage } from 'kafkajs'
+import { Decoder, schemaIdOf } from './codec.ts'
 import type { Processor } from './definitions.ts'
 import { classify, oneLine } from './errors.ts'
 import { Intake } from './intake.ts'
+import type { Sender } from './kafka/accumulator.ts'
 import type { Resumption, Slot, SlotControl } from './kafka/slot.ts'
 import { ThreadDied } from './lane.ts'
+import { LeftOut } from './left-out.ts'
+import type { Ownership } from './ownership.ts'
 import type { ProcessorShared } from './processor-host.ts'
-import { Publisher } from './publisher.ts'
+import { Publisher, type LetterFault } from './publisher.ts'
+import { Refusals, type Outcome } from './refusals.ts'
 import type { Fault } from './slot-task.ts'
 import type { ClaimedSlot } from './state/redis-store.ts'
+import { leftOutIn, leftOutChanges, noteIn, refusalsField, acceptedField } from './state/task-notes.ts'
 import { assertReadable, storedGeneration } from './state/version.ts'
 import { SlotSnapshots } from './state/slot-snapshots.ts'
 import { Suspects } from './suspects.ts'
-import { packTask, readSchemas } from './task-packer.ts'
+import { packTask, readSchemas, type PackedTask } from './task-packer.ts'
 import { guarded } from './test-switches.ts'
 import type { RunAnswer, ThreadTask } from './thread.ts'
 
@@ -23,33 +29,40 @@ let openings = 0
 const retryMs = 250
 const acknowledgedFirst = guarded('acknowledgement')
 
+/** What is held under one ownership: all of it is read from the store, and forgotten with the ownership. */
+interface Task {
+  readonly ownership: Ownership
+  readonly sender: Sender
+  readonly refusals: Refusals
+  readonly claimed: ClaimedSlot
+  /** Name in its thread; never used again, so that what is late cannot meet its successor. */
+  readonly thread: string
+  readonly learned: Set<number>
+  offset: number
+  appendTime: number | undefined
+  /** Where the store stands. */
+  expected: number | undefined
+  unsaved: number
+}
+
 export class ProcessorSlot implements Slot {
   readonly #step: Processor
   readonly #shared: ProcessorShared
   readonly #control: SlotControl
-  /** Name of this slot in its thread; never used again, so that what is late cannot meet its successor. */
-  #thread = ''
   readonly #origin: string
   readonly #intake: Intake
   readonly #publisher: Publisher
   readonly #snapshots: SlotSnapshots
-  /** Grows whenever memory is dropped: what began before then no longer counts. */
-  #epoch = 0
-  #claimed: ClaimedSlot | undefined
-  #offset = 0
-  #appendTime: number | undefined
-  #expected: number | undefined
-  #unsaved = 0
+  #task: Task | undefined
   #savedAt = 0
   #due: NodeJS.Timeout | undefined
   #overdue = false
   #working: Promise<void> | undefined
-  #learned = new Set<number>()
   /** Whether the thread undoes calls into the step that throw: only where one has, since it costs something. */
   #careful = false
   readonly #suspects: Suspects
-  /** Records to leave out, which cannot be undone; they are in the DLQ. */
-  readonly #poison = new Set<number>()
+  /** Records to leave out, which cannot be undone, and their ids; they are in the DLQ. */
+  readonly #poison = new Map<number, string>()
   progress = 0
 
   constructor(step: Processor, shared: ProcessorShared, control: SlotControl) {
@@ -60,8 +73,9 @@ export class ProcessorSlot implements Slot {
     this.#intake = new Intake(step.name)
     this.#suspects = new Suspects(this.#origin)
     this.#publisher = new Publisher(step, shared, control.topic, control.partition)
-    const fatal = (error: unknown): void => control.fatal(error)
-    this.#snapshots = new SlotSnapshots(shared, this.#name, () => void this.#overtaken(), fatal)
+    const fatal = (error: unknown): void => this.#task?.ownership.fail(error)
+    const lost = (): void => void (this.#task && this.#overtaken(this.#task))
+    this.#snapshots = new SlotSnapshots(shared, this.#name, lost, fatal)
   }
 
   get queued(): number {
@@ -82,13 +96,15 @@ export class ProcessorSlot implements Slot {
 
   /** Seconds since the newest checkpoint where something is not in it, else 0. */
   get checkpointAge(): number {
-    return this.#unsaved === 0 ? 0 : (Date.now() - this.#savedAt) / 1_000
+    return this.#task === undefined || this.#task.unsaved === 0 ? 0 : (Date.now() - this.#savedAt) / 1_000
   }
 
-  async open(): Promise<Resumption> {
-    const epoch = this.#drop()
+  async open(ownership: Ownership): Promise<Resumption> {
+    this.#drop()
     const claimed = await this.#snapshots.claim()
-    assertReadable(this.#step, claimed.fields)
+    const { fields, positions, offset, appendTime } = claimed
+    assertReadable(this.#step, fields)
+    const leftOut = new LeftOut(leftOutIn(fields))
     const thread = `${this.#origin}#${++openings}`
     await this.#shared.threads.open({
       op: 'open',
@@ -98,25 +114,35 @@ export class ProcessorSlot implements Slot {
       topic: this.#control.topic.name,
       settings: this.#shared.settings,
       schemaIds: this.#shared.schemaIds,
-      stored: claimed.fields,
+      stored: fields,
+      leftOut: [...leftOut.ids()],
       careful: this.#careful,
     })
-    if (epoch !== this.#epoch) void this.#shared.threads.close(thread)
+    if (ownership.over) void this.#shared.threads.close(thread)
     else {
-      this.#thread = thread
-      this.#claimed = claimed
-      this.#publisher.generation = storedGeneration(claimed.fields)
+      const origins = positions.map(([origin]) => origin)
+      const acceptedUntil = Number(noteIn(fields, acceptedField) ?? 0)
+      this.#task = {
+        ownership,
+        sender: this.#shared.accumulator.sender((error) => ownership.fail(error)),
+        refusals: new Refusals(this.#name, noteIn(fields, refusalsField), origins, acceptedUntil),
+        claimed,
+        thread,
+        learned: new Set(),
+        offset: offset ?? 0,
+        appendTime,
+        expected: offset,
+        unsaved: 0,
+      }
+      this.#publisher.generation = storedGeneration(fields)
       this.#snapshots.begin(claimed)
-      this.#learned = new Set()
-      this.#expected = claimed.offset
-      this.#appendTime = claimed.appendTime
-      this.#intake.reset(claimed.positions)
+      this.#intake.reset(positions, leftOut)
     }
-    return { offset: claimed.offset, appendTime: claimed.appendTime }
+    return { offset, appendTime }
   }
 
   opened(offset: number): void {
-    this.#offset = offset
+    if (this.#task !== undefined) this.#task.offset = offset
     this.#savedAt = Date.now()
     this.#work()
   }
@@ -134,8 +160,9 @@ export class ProcessorSlot implements Slot {
   async drain(): Promise<void> {
     this.#intake.take(Infinity)
     await this.#working
-    if (this.#unsaved === 0 || this.#claimed === undefined) return
-    await this.#checkpoint(this.#epoch).catch((error: unknown) => {
+    const task = this.#task
+    if (task === undefined || task.unsaved === 0 || task.ownership.over) return
+    await this.#checkpoint(task).catch((error: unknown) => {
       // What is not stored went with the thread, and is done again.
       if (!(error instanceof ThreadDied)) throw error
     })
@@ -145,79 +172,109 @@ export class ProcessorSlot implements Slot {
     return { step: this.#step.name, topic: this.#control.topic.name, partition: this.#control.partition }
   }
 
-  #drop(): number {
-    if (this.#claimed !== undefined) void this.#shared.threads.close(this.#thread)
-    this.#claimed = undefined
+  #drop(): void {
+    if (this.#task !== undefined) void this.#shared.threads.close(this.#task.thread)
+    this.#task = undefined
     this.#snapshots.end()
     this.#intake.reset([])
-    this.#unsaved = 0
     clearTimeout(this.#due)
     this.#due = undefined
     this.#overdue = false
-    return ++this.#epoch
   }
 
   #work(): void {
-    this.#working ??= this.#loop(this.#epoch).finally(() => {
+    const task = this.#task
+    if (task === undefined) return
+    this.#working ??= this.#loop(task).finally(() => {
       this.#working = undefined
-      // What came while an epoch ended belongs to the next.
-      if (this.#claimed !== undefined && (this.#intake.length > 0 || this.#isDue())) this.#work()
+      // What came while a task ended belongs to the next.
+      if (this.#task !== undefined && (this.#intake.length > 0 || this.#isDue(this.#task))) this.#work()
     })
   }
 
-  async #loop(epoch: number): Promise<void> {
+  async #loop(task: Task): Promise<void> {
     const { accumulator, context } = this.#shared
     const { producerQueueBytes } = context.config
     try {
-      while (epoch === this.#epoch && this.#claimed !== undefined) {
-        if (this.#isDue()) await this.#checkpoint(epoch)
+      while (!task.ownership.over && task === this.#task) {
+        if (this.#isDue(task)) await this.#checkpoint(task)
         // What is published waits in memory while the brokers are away.
-        else if (accumulator.queuedBytes > producerQueueBytes) await accumulator.flushed()
-        else if (this.#intake.length > 0) await this.#task(epoch)
+        else if (accumulator.queuedBytes > producerQueueBytes) await task.sender.flushed()
+        else if (this.#intake.length > 0) await this.#batch(task)
         else return
       }
     } catch (error) {
-      if (epoch !== this.#epoch) return
-      if (classify(error) !== 'retryable') return this.#control.fatal(error)
-      // A task that failed had been accepted whole: nothing of this memory may be stored.
+      if (task.ownership.over || task !== this.#task) return
+      // A batch that failed had been accepted whole: nothing of this memory may be stored.
       this.#drop()
+      if (classify(error) !== 'retryable') return task.ownership.fail(error, { stored: task.expected })
       this.#shared.retried(error)
       this.#control.reopen(oneLine(error))
     }
   }
 
-  async #task(epoch: number): Promise<void> {
+  async #batch(task: Task): Promise<void> {
     const { config, metrics } = this.#shared.context
     const step = this.#step.name
     const topic = this.#control.topic.name
     const messages = this.#suspects.take(this.#intake, config.batchRecords)
     const last = messages.at(-1)
     if (last === undefined) return
-    const { task, origins, unknown, dropped } = packTask(messages, this.#intake, this.#poison, this.#learned)
-    const schemas = await readSchemas(this.#shared.registry, unknown)
-    if (epoch !== this.#epoch) return
+    const packed = packTask(messages, this.#intake, this.#poison, task.learned)
+    const schemas = await readSchemas(this.#shared.registry, packed.unknown)
+    if (this.#isOver(task)) return
     const sent = performance.now()
-    const answer = await this.#run({ op: 'run', slot: this.#thread, task, origins, schemas }, messages)
-    if (epoch !== this.#epoch) return
-    for (const [id] of schemas) this.#learned.add(id)
+    const { task: bytes, origins } = packed
+    const answer = await this.#run(task, { op: 'run', slot: task.thread, task: bytes, origins, schemas }, messages)
+    if (this.#isOver(task)) return
+    for (const [id] of schemas) task.learned.add(id)
     metrics.threadRunSeconds.observe({ step }, answer.runMs / 1_000)
     metrics.threadQueueSeconds.observe({ step }, Math.max(0, performance.now() - sent - answer.runMs) / 1_000)
     metrics.batchSize.observe({ step }, messages.length)
-    if (dropped > 0) metrics.dropped.inc({ step, topic }, dropped)
-    if (answer.crash !== undefined) return this.#crashed(messages, answer.crash)
+    if (packed.dropped > 0) metrics.dropped.inc({ step, topic }, packed.dropped)
+    if (answer.crash !== undefined) return this.#crashed(task, messages, answer.crash)
+    const faults = await this.#judge(task, packed, answer)
+    if (this.#isOver(task)) return
     metrics.recordsIn.inc({ step, topic }, answer.records)
-    const bytes = messages.reduce((sum, { value }) => sum + (value?.length ?? 0), 0)
-    metrics.bytesIn.inc({ step, topic }, bytes)
-    this.#publisher.publish(answer, messages)
-    this.#offset = Number(last.offset) + 1
-    this.#appendTime = Number(last.timestamp)
+    metrics.bytesIn.inc({ step, topic }, messages.reduce((sum, { value }) => sum + (value?.length ?? 0), 0)) // prettier-ignore
+    this.#publisher.publish(task.sender, { ...answer, faults }, messages)
+    task.offset = Number(last.offset) + 1
+    task.appendTime = Number(last.timestamp)
     this.#suspects.passed(Number(last.offset))
-    this.#progressed(messages.length)
+    this.#progressed(task, messages.length)
     this.#control.relieved()
   }
 
-  /** Has the thread run a task. @throws ThreadDied, after a record that kills threads has gone to the DLQ */
-  async #run(request: ThreadTask, messages: readonly KafkaMessage[]): Promise<RunAnswer> {
+  #isOver(task: Task): boolean {
+    return task.ownership.over || task !== this.#task
+  }
+
+  /**
+   * Decides whether what is at fault are records, and remembers those that are left out.
+   * @returns the faults, in the order of the log
+   * @throws FatalError where it is the step, or what it stands on
+   */
+  async #judge({ refusals }: Task, packed: PackedTask, answer: RunAnswer): Promise<readonly LetterFault[]> {
+    const { leftOut } = this.#intake
+    for (const id of answer.struck) leftOut.strikeId(id)
+    for (const offset of packed.poisoned) leftOut.add(offset, this.#poison.get(offset) ?? '')
+    if (answer.faults.length + packed.faults.length === 0) {
+      refusals.allTaken(packed.origins, answer.records)
+      return []
+    }
+    const faults = [...packed.faults, ...answer.faults].toSorted((a, b) => a.offset - b.offset)
+    if (faults.some(({ code }) => code === 'undecodable')) await this.#shared.registry.assertOwnSchemas()
+    const refused = new Map(faults.filter(isOfRecord).map((fault) => [fault.offset, fault]))
+    refusals.judge(outcomesOf(packed, refused))
+    return faults.map((fault): LetterFault => {
+      const original = packed.redriven.get(fault.offset)
+      if (isOfRecord(fault)) leftOut.add(original ?? fault.offset, fault.id ?? '')
+      return original === undefined ? fault : { ...fault, original }
+    })
+  }
+
+  /** Has the thread run a batch. @throws ThreadDied, after a record that kills threads has gone to the DLQ */
+  async #run(task: Task, request: ThreadTask, messages: readonly KafkaMessage[]): Promise<RunAnswer> {
     try {
       return await this.#shared.threads.run(request)
     } catch (error) {
@@ -226,7 +283,7 @@ export class ProcessorSlot implements Slot {
       this.#shared.context.metrics.restarts.inc({ step: this.#step.name, reason: 'thread' })
       this.progress++
       if (this.#suspects.died(offset, error))
-        await this.#leaveOut(messages, { offset, reason: 'poison', code: 'thread-crash', error: oneLine(error) })
+        await this.#leaveOut(task, messages, { offset, reason: 'poison', code: 'thread-crash', error: oneLine(error) })
       throw error
     }
   }
@@ -235,23 +292,39 @@ export class ProcessorSlot implements Slot {
    * The step threw, and the slot's memory may be half changed: what came since the checkpoint is done again carefully. Where
    * that has been so already, the fault lies outside the calls that can be undone, and the record is left out.
    */
-  async #crashed(messages: readonly KafkaMessage[], crash: Fault): Promise<void> {
+  async #crashed(task: Task, messages: readonly KafkaMessage[], crash: Fault): Promise<void> {
     const wasCareful = this.#careful
     this.#careful = true
     this.#drop()
-    if (wasCareful) await this.#leaveOut(messages, crash)
+    if (wasCareful) await this.#leaveOut(task, messages, crash)
     this.#control.reopen(crash.error)
   }
 
-  async #leaveOut(messages: readonly KafkaMessage[], fault: Fault): Promise<void> {
-    this.#poison.add(fault.offset)
-    this.#publisher.bury([fault], messages)
-    await this.#shared.accumulator.flushed()
+  async #leaveOut({ sender }: Task, messages: readonly KafkaMessage[], fault: Fault): Promise<void> {
+    const message = messages.find(({ offset }) => Number(offset) === fault.offset)
+    this.#poison.set(fault.offset, fault.id ?? (await this.#idIn(message)))
+    this.#publisher.bury(sender, [fault], messages)
+    await sender.flushed()
   }
 
-  #progressed(records: number): void {
-    if (this.#unsaved === 0) this.#savedAt = Date.now()
-    this.#unsaved += records
+  /** @returns the id of a record that killed its thread, as far as it can be read; empty otherwise. */
+  async #idIn(message: KafkaMessage | undefined): Promise<string> {
+    const value = message?.value ?? Buffer.alloc(0)
+    const decoder = new Decoder<{ readonly id?: string }>({ ...this.#control.topic, key: () => '' })
+    const id = schemaIdOf(value)
+    const schema = id === undefined ? undefined : await this.#shared.registry.schema(id)
+    if (id === undefined || schema === undefined) return ''
+    try {
+      decoder.learn(id, schema)
+      return decoder.decode(value).id ?? ''
+    } catch {
+      return ''
+    }
+  }
+
+  #progressed(task: Task, records: number): void {
+    if (task.unsaved === 0) this.#savedAt = Date.now()
+    task.unsaved += records
     this.progress++
     this.#due ??= setTimeout(() => {
       this.#overdue = true
@@ -259,42 +332,62 @@ export class ProcessorSlot implements Slot {
     }, this.#shared.context.config.checkpointMs)
   }
 
-  #isDue(): boolean {
+  #isDue({ unsaved }: Task): boolean {
     const { checkpointMs, checkpointRecords } = this.#shared.context.config
     const old = this.#overdue || Date.now() - this.#savedAt >= checkpointMs
-    return this.#unsaved > 0 && (old || this.#unsaved >= checkpointRecords)
+    return unsaved > 0 && (old || unsaved >= checkpointRecords)
   }
 
-  async #checkpoint(epoch: number): Promise<void> {
-    const claimed = this.#claimed
-    if (claimed === undefined) return
+  async #checkpoint(task: Task): Promise<void> {
     const started = performance.now()
     clearTimeout(this.#due)
     this.#due = undefined
     this.#overdue = false
-    this.#unsaved = 0
-    const [offset, appendTime, positions] = [this.#offset, this.#appendTime, this.#intake.positions.changes()]
-    const changes = await this.#shared.threads.changes(this.#thread)
-    if (acknowledgedFirst) await this.#shared.accumulator.flushed()
-    const checkpoint = { token: claimed.token, expected: this.#expected, offset, appendTime, positions, changes }
+    task.unsaved = 0
+    const { offset, appendTime, expected, claimed, refusals } = task
+    const positions = this.#intake.positions.changes()
+    const notes = leftOutChanges(this.#intake.leftOut, refusals)
+    const changes = await this.#shared.threads.changes(task.thread)
+    if (acknowledgedFirst) await task.sender.flushed()
+    if (this.#isOver(task)) return
+    const checkpoint = {
+      token: claimed.token,
+      expected,
+      offset,
+      appendTime,
+      positions,
+      changes: [...changes, ...notes],
+    }
     const saved = await this.#shared.store.checkpoint(this.#name, checkpoint)
-    if (epoch !== this.#epoch) return
-    if (!saved) return this.#overtaken()
-    this.#expected = offset
+    if (this.#isOver(task)) return
+    if (!saved) return this.#overtaken(task)
+    task.expected = offset
     this.progress++
-    for (const poison of this.#poison) if (poison < offset) this.#poison.delete(poison)
+    for (const poison of this.#poison.keys()) if (poison < offset) this.#poison.delete(poison)
     const seconds = (performance.now() - started) / 1_000
     this.#shared.context.metrics.checkpointSeconds.observe({ step: this.#step.name }, seconds)
     void this.#control.commit(offset)
   }
 
   /** Somebody else claimed the slot. If we still belong here, the other was only late: read again; else let go. */
-  async #overtaken(): Promise<void> {
-    const offset = this.#expected
-    const epoch = this.#drop()
+  async #overtaken({ ownership, expected }: Task): Promise<void> {
+    this.#drop()
     await new Promise((resolve) => setTimeout(resolve, retryMs))
-    if (epoch !== this.#epoch) return
-    if (await this.#control.commit(offset ?? 0)) this.#control.reopen('another worker had claimed the slot')
+    if (ownership.over) return
+    if (await this.#control.commit(expected ?? 0)) this.#control.reopen('another worker had claimed the slot')
     else this.#control.letGo()
   }
+}
+
+/** Whether a fault says that its record was left out: one that came late was processed, and a wake-up is no record. */
+const isOfRecord = ({ reason, wakeUp }: Fault): boolean => reason !== 'late' && wakeUp === undefined
+
+/** What became of each record of a batch, in the order of the log. */
+function outcomesOf(
+  { offsets, originOf, origins, faults }: PackedTask,
+  refused: ReadonlyMap<number, Fault>,
+): Outcome[] {
+  const packed = offsets.map((offset, at): Outcome => ({ offset, origin: origins[originOf[at] ?? 0] ?? '', refused: refused.get(offset) })) // prettier-ignore
+  const misplaced = faults.map((fault): Outcome => ({ offset: fault.offset, origin: fault.origin, refused: fault }))
+  return [...packed, ...misplaced].toSorted((a, b) => a.offset - b.offset)
 }

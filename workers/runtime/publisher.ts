@@ -2,11 +2,15 @@
 import type { KafkaMessage } from 'kafkajs'
 import type { Processor, Topic } from './definitions.ts'
 import { markHeaders, placeHeaders } from './headers.ts'
+import type { Sender } from './kafka/accumulator.ts'
 import { emissionPosition } from './position.ts'
 import type { ProcessorShared } from './processor-host.ts'
 import { readOutputs, type Fault } from './slot-task.ts'
 import type { RunAnswer } from './thread.ts'
 
+/** A fault, and where its record stood first where the message is a redriven copy. */
+export type LetterFault = Fault & { readonly original?: number }
+type Published = Pick<RunAnswer, 'outputs' | 'newest'> & { readonly faults: readonly LetterFault[] }
 type Shared = Pick<ProcessorShared, 'context' | 'accumulator' | 'deadLetters' | 'outputs'>
 
 export class Publisher {
@@ -27,27 +31,31 @@ export class Publisher {
     this.#origin = `${step.name}:${topic.name}:${partition}`
   }
 
-  /** @param messages of the task, in whose order outputs and faults are */
-  publish({ outputs, newest, faults }: RunAnswer, messages: readonly KafkaMessage[]): void {
-    this.bury(faults, messages)
-    this.#append(outputs, messages)
+  /**
+   * @param sender of the open task
+   * @param messages of the batch, in whose order outputs and faults are
+   */
+  publish(sender: Sender, answer: Published, messages: readonly KafkaMessage[]): void {
+    const { outputs, newest, faults } = answer
+    this.bury(sender, faults, messages)
+    this.#append(sender, outputs, messages)
     const emitted = outputs.byteLength > 0
     if (emitted) this.#shared.accumulator.push()
-    if (newest >= 0) void this.#observe(newest, emitted)
+    if (newest >= 0) void this.#observe(sender, newest, emitted).catch(() => {})
   }
 
-  /** Sends records at fault to the DLQ; the caller awaits the accumulator before it goes on. */
-  bury(faults: readonly Fault[], messages: readonly KafkaMessage[]): void {
+  /** Sends records at fault to the DLQ; the caller awaits the sender before it goes on. */
+  bury(sender: Sender, faults: readonly LetterFault[], messages: readonly KafkaMessage[]): void {
     if (faults.length === 0) return
     const byOffset = new Map(messages.map((message) => [Number(message.offset), message]))
     for (const fault of faults) {
       const message = byOffset.get(fault.offset)
-      if (message !== undefined) this.#shared.deadLetters.add(this.#topic, this.#partition, message, fault)
+      if (message !== undefined) this.#shared.deadLetters.add(sender, this.#topic, this.#partition, message, fault)
     }
   }
 
-  #append(packed: ArrayBuffer, messages: readonly KafkaMessage[]): void {
-    const { outputs, accumulator } = this.#shared
+  #append(sender: Sender, packed: ArrayBuffer, messages: readonly KafkaMessage[]): void {
+    const { outputs } = this.#shared
     let source = 0
     for (const output of readOutputs(packed)) {
       const target = outputs[output.topic]
@@ -58,7 +66,7 @@ export class Publisher {
         const headers = placeHeaders({ origin: this.#origin, position })
         const trace = messages[source]?.headers?.traceparent
         if (trace !== undefined) headers.traceparent = trace
-        accumulator.append(target.name, target.partitioner.of(output.key), {
+        sender.append(target.name, target.partitioner.of(output.key), {
           key: output.key,
           value: output.value,
           headers,
@@ -67,7 +75,7 @@ export class Publisher {
       }
       const headers = markHeaders({ ...output.mark, origin: this.#origin }, position)
       for (let partition = 0; partition < target.topic.partitions; partition++)
-        accumulator.append(target.name, partition, { key: '', value: null, headers })
+        sender.append(target.name, partition, { key: '', value: null, headers })
     }
   }
 
@@ -75,9 +83,9 @@ export class Publisher {
    * @param newest event time in the task
    * @param emitted whether anything follows from it that has to be acknowledged; dead letters alone are not waited for
    */
-  async #observe(newest: number, emitted: boolean): Promise<void> {
-    const { context, accumulator } = this.#shared
-    if (emitted) await accumulator.flushed()
+  async #observe(sender: Sender, newest: number, emitted: boolean): Promise<void> {
+    const { context } = this.#shared
+    if (emitted) await sender.flushed()
     context.metrics.latency.observe({ step: this.#step.name }, (context.now() - newest) / 1_000_000)
   }
 }

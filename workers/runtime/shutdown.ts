@@ -1,4 +1,7 @@
-/** How a process ends: on a signal or a fatal error it winds down in order, within a deadline, and says what failed. */
+/**
+ * How a process ends: on a signal or a fatal error it winds down in order, within a deadline, and says what failed. After an error
+ * that nobody caught its memory cannot be trusted: it ends at once, as if it were killed, and stores nothing any more.
+ */
 import { explain, oneLine } from './errors.ts'
 
 export interface Shutdown {
@@ -25,8 +28,7 @@ interface Releaser {
 const REPEAT_MS = 300
 
 /**
- * Takes over the end of the process: SIGTERM and Ctrl-C stop it, a second Ctrl-C kills it at once, and an error that
- * nobody caught is fatal.
+ * Takes over the end of the process: SIGTERM and Ctrl-C stop it, a second Ctrl-C or an error that nobody caught ends it at once.
  * @param options.deadlineMs time for all releasers together
  */
 export function createShutdown(options: { readonly deadlineMs: number }): Shutdown {
@@ -55,8 +57,8 @@ export function createShutdown(options: { readonly deadlineMs: number }): Shutdo
     if (stoppedAt !== undefined && performance.now() - stoppedAt > REPEAT_MS) process.exit(130)
     stop()
   })
-  process.on('uncaughtException', fatal)
-  process.on('unhandledRejection', fatal)
+  process.on('uncaughtException', exitWith)
+  process.on('unhandledRejection', exitWith)
 
   return {
     signal: controller.signal,

@@ -13,6 +13,8 @@ import { createAccumulator, registerSchemas, reportGroup, type RunningStep } fro
 
 const firstBackoffMs = 100
 const longestBackoffMs = 5_000
+/** A service that runs so long after a failure has got over it. */
+const recoveredMs = 10_000
 
 /** Starts the sink in this process; it ends with the installation. */
 export async function startSink(step: Sink, installation: Installation): Promise<RunningStep> {
@@ -28,7 +30,7 @@ export async function startSink(step: Sink, installation: Installation): Promise
     }),
     registry,
     accumulator,
-    deadLetters: new DeadLetters(context, names, step.name, accumulator, schemaIds),
+    deadLetters: new DeadLetters(context, names, step.name, schemaIds),
     decoder: new Decoder(step.input),
     retried: (error) => {
       context.metrics.errors.inc({ step: step.name, class: 'retryable' })
@@ -49,7 +51,7 @@ export async function startSink(step: Sink, installation: Installation): Promise
       return slot
     },
     waiting: () => accumulator.retrying,
-    fatal: (error) => installation.fatal(error),
+    units: installation.units,
   })
   const unreport = reportGroup(installation, step.name, group, accumulator, () => {
     const held = new Set(group.slots)
@@ -73,21 +75,27 @@ export async function startSink(step: Sink, installation: Installation): Promise
 /** Runs what the sink serves beside its writes, again after errors that pass. */
 function serve(step: Sink, context: Context, installation: Installation): () => Promise<void> {
   const ending = new AbortController()
+  const unit = installation.units.register({ step: step.name, unit: 'service' })
   const served = (async () => {
     for (let backoff = firstBackoffMs; !ending.signal.aborted; backoff = Math.min(backoff * 2, longestBackoffMs)) {
+      const healthy = setTimeout(() => unit.recovered(), recoveredMs)
       try {
         await step.serve?.({ name: step.name, context, signal: ending.signal })
         return
       } catch (error) {
         if (ending.signal.aborted) return
-        if (classify(error) !== 'retryable') return installation.fatal(error)
-        context.log.warn({ error: oneLine(error) }, 'serving is tried again')
-        await sleep(backoff, undefined, { signal: ending.signal }).catch(() => {})
+        const passing = classify(error) === 'retryable'
+        if (passing) context.log.warn({ error: oneLine(error) }, 'serving is tried again')
+        const pauseMs = passing ? backoff : unit.fail(error)
+        await sleep(pauseMs, undefined, { signal: ending.signal }).catch(() => {})
+      } finally {
+        clearTimeout(healthy)
       }
     }
   })()
   return async () => {
     ending.abort()
     await served
+    unit.remove()
   }
 }

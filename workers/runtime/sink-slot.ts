@@ -1,16 +1,22 @@
 /** One partition of a sink's topic: decodes what is new and writes it with positions and the next offset in one transaction. */
 import type { KafkaMessage } from 'kafkajs'
 import { schemaIdOf, type Decoder } from './codec.ts'
-import type { DeadLetters } from './dead-letters.ts'
+import type { DeadLetters, Dead } from './dead-letters.ts'
 import type { Context, Sink } from './definitions.ts'
 import { classify, oneLine, PoisonError } from './errors.ts'
 import { markOf } from './headers.ts'
 import { Intake } from './intake.ts'
-import type { Accumulator } from './kafka/accumulator.ts'
+import type { Accumulator, Sender } from './kafka/accumulator.ts'
 import type { Resumption, Slot, SlotControl } from './kafka/slot.ts'
 import type { Registry } from './kafka/registry.ts'
-import type { SinkWriter } from './sink-writer.ts'
+import { LeftOut } from './left-out.ts'
+import { Ownership } from './ownership.ts'
+import { Refusals, type Outcome } from './refusals.ts'
+import { refusalText } from './database.ts'
+import type { Rejected } from './sink-bisection.ts'
+import type { SinkNotes, SinkWriter } from './sink-writer.ts'
 import { databaseTopic, eventTimeOf } from './step-metrics.ts'
+import { noValue } from './task-packer.ts'
 import { traceparentOf } from './trace.ts'
 
 /** Small transactions cost as much as large ones; COPY is at its best from some thousands of rows on. */
@@ -30,14 +36,40 @@ export interface SinkShared {
   retried(error: unknown): void
 }
 
+/** What is held under one ownership: all of it is read from the store, and forgotten with the ownership. */
+interface Task {
+  readonly ownership: Ownership
+  readonly sender: Sender
+  readonly refusals: Refusals
+  readonly acceptedUntil: number
+  /** Where the store stands. */
+  expected: number | undefined
+}
+
+/** A message that is not written. */
+interface Refused {
+  readonly message: KafkaMessage
+  readonly origin: string
+  readonly dead: Dead
+}
+
+/** What a batch's messages are. */
+interface Decoded {
+  readonly records: object[]
+  /** The message of each record, and where it came from. */
+  readonly sources: { readonly message: KafkaMessage; readonly origin: string; readonly original: number | undefined }[]
+  readonly refused: Refused[]
+  bytes: number
+  written: number
+  dropped: number
+}
+
 export class SinkSlot implements Slot {
   readonly #sink: Sink
   readonly #shared: SinkShared
   readonly #control: SlotControl
   readonly #intake: Intake
-  #epoch = 0
-  #open = false
-  #expected: number | undefined
+  #task: Task | undefined
   #working: Promise<void> | undefined
   progress = 0
 
@@ -64,15 +96,21 @@ export class SinkSlot implements Slot {
     return this.#working !== undefined
   }
 
-  async open(): Promise<Resumption> {
-    const epoch = this.#drop()
+  async open(ownership: Ownership): Promise<Resumption> {
+    this.#drop()
     const stored = await this.#shared.writer.open(this.#name)
-    if (epoch === this.#epoch) {
-      this.#expected = stored.nextOffset
-      this.#intake.reset(stored.positions)
-      this.#open = true
+    const { nextOffset: offset, appendTime, positions, refusals, acceptedUntil } = stored
+    if (!ownership.over) {
+      this.#intake.reset(positions, new LeftOut(stored.leftOut))
+      const origins = positions.map(([origin]) => origin)
+      this.#task = {
+        ownership,
+        sender: this.#shared.accumulator.sender((error) => ownership.fail(error)),
+        refusals: new Refusals(this.#name, refusals, origins, acceptedUntil),
+        acceptedUntil,
+        expected: offset,
+      }
     }
-    const { nextOffset: offset, appendTime } = stored
     return { offset, appendTime: appendTime === undefined ? undefined : Math.floor(appendTime / 1_000) }
   }
 
@@ -97,83 +135,111 @@ export class SinkSlot implements Slot {
     return { step: this.#sink.name, topic: this.#control.topic.name, partition: this.#control.partition }
   }
 
-  #drop(): number {
-    this.#open = false
+  #drop(): void {
+    this.#task = undefined
     this.#intake.reset([])
-    return ++this.#epoch
   }
 
   #work(): void {
-    this.#working ??= this.#loop(this.#epoch).finally(() => {
+    const task = this.#task
+    if (task === undefined) return
+    this.#working ??= this.#loop(task).finally(() => {
       this.#working = undefined
-      if (this.#open && this.#intake.length > 0) this.#work()
+      if (this.#intake.length > 0) this.#work()
     })
   }
 
-  async #loop(epoch: number): Promise<void> {
+  async #loop(task: Task): Promise<void> {
     try {
-      while (epoch === this.#epoch && this.#open && this.#intake.length > 0) await this.#batch(epoch)
+      while (!task.ownership.over && this.#intake.length > 0) await this.#batch(task)
     } catch (error) {
-      if (epoch !== this.#epoch) return
-      if (classify(error) !== 'retryable') return this.#control.fatal(error)
+      if (task.ownership.over) return
       this.#drop()
+      if (classify(error) !== 'retryable') return task.ownership.fail(error, { stored: task.expected })
       this.#shared.retried(error)
       this.#control.reopen(oneLine(error))
     }
   }
 
-  async #batch(epoch: number): Promise<void> {
-    const { context, writer, accumulator } = this.#shared
-    const { metrics } = context
-    const [step, topic] = [this.#sink.name, this.#control.topic.name]
+  async #batch(task: Task): Promise<void> {
+    const { ownership, expected, acceptedUntil } = task
     const messages = this.#intake.take(rowsPerTransaction)
     const last = messages.at(-1)
     if (last === undefined) return
     await this.#learn(messages)
-    if (epoch !== this.#epoch) return
-    const { records, sources, bytes, written: bytesOut, dropped } = this.#decode(messages)
-    await accumulator.flushed()
-    if (epoch !== this.#epoch) return
+    if (ownership.over) return
+    const decoded = this.#decode(messages)
+    if (decoded.refused.some(({ dead }) => dead.code === 'undecodable')) await this.#shared.registry.assertOwnSchemas()
+    if (ownership.over) return
     const started = performance.now()
     const nextOffset = Number(last.offset) + 1
-    const written = await writer.write({
+    let rejected: readonly Rejected[] = []
+    const written = await this.#shared.writer.write({
       slot: this.#name,
       sink: this.#sink,
-      expectedOffset: this.#expected,
+      expectedOffset: expected,
       nextOffset,
       appendTime: Number(last.timestamp) * 1_000,
       positions: this.#intake.positions.changes(),
-      records,
-      traces: this.#sink.traced === true ? sources.map(({ headers }) => traceparentOf(headers)) : [],
-      onRejected: async (rejected) => {
-        for (const { index, error } of rejected) {
-          const message = sources[index]
-          if (message === undefined) continue
-          const dead = { reason: 'rejected', code: 'refused', error: oneLine(error) } as const
-          this.#shared.deadLetters.add(this.#control.topic, this.#control.partition, message, dead)
-        }
-        await accumulator.flushed()
-      },
+      records: decoded.records,
+      traces: this.#sink.traced === true ? decoded.sources.map(({ message }) => traceparentOf(message.headers)) : [],
+      accepted: nextOffset <= acceptedUntil,
+      onRejected: async (refused) => void (rejected = refused),
+      notes: () => this.#settle(task, decoded, rejected),
+      over: () => ownership.over,
     })
-    if (epoch !== this.#epoch) return
-    if (written === 'lost') return this.#overtaken()
-    this.#expected = nextOffset
+    if (ownership.over) return
+    if (written === 'lost') return this.#overtaken(task)
+    task.expected = nextOffset
     this.progress++
+    this.#observe(decoded, started)
+    void this.#control.commit(nextOffset)
+    this.#control.relieved()
+  }
+
+  /** What is not written goes to the DLQ before the commit, unless the fault is not the records'. */
+  async #settle({ sender, refusals }: Task, decoded: Decoded, rejected: readonly Rejected[]): Promise<SinkNotes> {
+    const { leftOut } = this.#intake
+    const { sources, records } = decoded
+    const refused = [...decoded.refused]
+    const rejectedAt = new Set(rejected.map(({ index }) => index))
+    for (const { index, error } of rejected) {
+      const source = sources[index]
+      if (source === undefined) continue
+      const { message, origin, original } = source
+      const dead: Dead = { reason: 'rejected', code: 'refused', error: refusalText(error), id: idOf(records[index]), ...(original === undefined ? {} : { original }) } // prettier-ignore
+      refused.push({ message, origin, dead })
+    }
+    if (refused.length === 0) refusals.allTaken(new Set(sources.map(({ origin }) => origin)), sources.length)
+    else {
+      refusals.judge(outcomes(decoded, refused, rejectedAt))
+      const { topic, partition } = this.#control
+      for (const { message, dead } of refused) {
+        this.#shared.deadLetters.add(sender, topic, partition, message, dead)
+        leftOut.add(dead.original ?? Number(message.offset), dead.id ?? '')
+      }
+      await sender.flushed()
+    }
+    return { leftOut: leftOut.changes(), refusals: refusals.changes() }
+  }
+
+  #observe({ records, bytes, written, dropped }: Decoded, started: number): void {
+    const { context } = this.#shared
+    const { metrics } = context
+    const [step, topic] = [this.#sink.name, this.#control.topic.name]
     metrics.commitSeconds.observe({ step }, (performance.now() - started) / 1_000)
     metrics.batchSize.observe({ step }, records.length)
     metrics.recordsIn.inc({ step, topic }, records.length)
     metrics.bytesIn.inc({ step, topic }, bytes)
     metrics.recordsOut.inc({ step, topic: databaseTopic }, records.length)
-    metrics.bytesOut.inc({ step, topic: databaseTopic }, bytesOut)
+    metrics.bytesOut.inc({ step, topic: databaseTopic }, written)
     if (dropped > 0) metrics.dropped.inc({ step, topic }, dropped)
-    const now = context.now()
+    const done = context.now()
     const stride = Math.ceil(records.length / latenciesPerTransaction)
     for (let at = 0; at < records.length; at += stride) {
       const time = eventTimeOf(records[at] ?? {})
-      if (time !== undefined) metrics.latency.observe({ step }, (now - time) / 1_000_000)
+      if (time !== undefined) metrics.latency.observe({ step }, (done - time) / 1_000_000)
     }
-    void this.#control.commit(nextOffset)
-    this.#control.relieved()
   }
 
   async #learn(messages: readonly KafkaMessage[]): Promise<void> {
@@ -186,37 +252,77 @@ export class SinkSlot implements Slot {
     }
   }
 
-  #decode(messages: readonly KafkaMessage[]) {
-    const records: object[] = []
-    const sources: KafkaMessage[] = []
-    let [bytes, written, dropped] = [0, 0, 0]
+  #decode(messages: readonly KafkaMessage[]): Decoded {
+    const decoded: Decoded = { records: [], sources: [], refused: [], bytes: 0, written: 0, dropped: 0 }
     for (const message of messages) {
-      bytes += message.value?.length ?? 0
-      if (!this.#intake.accepts(message)) {
-        dropped++
-        continue
-      }
-      if (markOf(message.headers) !== undefined) continue
-      try {
-        if (message.value === null) throw new PoisonError('undecodable', 'the message has no value and is no mark')
-        records.push(this.#shared.decoder.decode(message.value))
-        sources.push(message)
-        written += message.value.length
-      } catch (error) {
-        const dead = { reason: 'poison', code: 'undecodable', error: oneLine(error) } as const
-        this.#shared.deadLetters.add(this.#control.topic, this.#control.partition, message, dead)
-      }
+      decoded.bytes += message.value?.length ?? 0
+      const admitted = this.#intake.accepts(message)
+      if (admitted === undefined) decoded.dropped++
+      else if (admitted instanceof PoisonError) refuse(decoded, message, '', admitted, this.#idIn(message))
+      else if (admitted.original !== undefined || markOf(message.headers) === undefined)
+        this.#decodeOne(decoded, message, admitted.origin, admitted.original)
     }
-    return { records, sources, bytes, written, dropped }
+    return decoded
+  }
+
+  #decodeOne(decoded: Decoded, message: KafkaMessage, origin: string, original: number | undefined): void {
+    try {
+      if (message.value === null) throw new PoisonError('undecodable', noValue)
+      const record = this.#shared.decoder.decode(message.value)
+      // What was left out is not there to be taken back.
+      if (isRemoval(record) && this.#intake.leftOut.strikeId(record.id)) return
+      decoded.records.push(record)
+      decoded.sources.push({ message, origin, original })
+      decoded.written += message.value.length
+    } catch (error) {
+      refuse(decoded, message, origin, error, undefined, original)
+    }
+  }
+
+  /** @returns the id of a message's record, as far as it can be read. */
+  #idIn({ value }: KafkaMessage): string | undefined {
+    try {
+      return value === null ? undefined : idOf(this.#shared.decoder.decode(value))
+    } catch {
+      return undefined
+    }
   }
 
   /** Another worker has written: if we still belong here, it was only late: read again; else let go. */
-  async #overtaken(): Promise<void> {
-    const offset = this.#expected ?? 0
-    const epoch = this.#drop()
+  async #overtaken({ ownership, expected }: Task): Promise<void> {
+    this.#drop()
     await new Promise((resolve) => setTimeout(resolve, retryMs))
-    if (epoch !== this.#epoch) return
-    if (await this.#control.commit(offset)) this.#control.reopen('another worker has written')
+    if (ownership.over) return
+    if (await this.#control.commit(expected ?? 0)) this.#control.reopen('another worker has written')
     else this.#control.letGo()
   }
 }
+
+function refuse(
+  decoded: Decoded,
+  message: KafkaMessage,
+  origin: string,
+  error: unknown,
+  id?: string,
+  original?: number,
+): void {
+  // prettier-ignore
+  const code = error instanceof PoisonError ? error.code : 'undecodable'
+  const about = { ...(id === undefined ? {} : { id }), ...(original === undefined ? {} : { original }) }
+  decoded.refused.push({ message, origin, dead: { reason: 'poison', code, error: oneLine(error), ...about } })
+}
+
+/** What became of each record, in the order of the log. */
+function outcomes({ sources }: Decoded, refused: readonly Refused[], rejectedAt: ReadonlySet<number>): Outcome[] {
+  const taken = sources.flatMap(({ message, origin }, index): Outcome[] =>
+    rejectedAt.has(index) ? [] : [{ offset: Number(message.offset), origin, refused: undefined }],
+  )
+  const left = refused.map(({ message, origin, dead }): Outcome => ({ offset: Number(message.offset), origin, refused: dead })) // prettier-ignore
+  return [...taken, ...left].toSorted((a, b) => a.offset - b.offset)
+}
+
+const idOf = (record: object | undefined): string =>
+  record !== undefined && 'id' in record && typeof record.id === 'string' ? record.id : ''
+
+const isRemoval = (record: object): record is { readonly id: string } =>
+  'removed' in record && record.removed === true && 'id' in record && typeof record.id === 'string'

@@ -1,7 +1,8 @@
 /** The transaction of a sink's batch: rows, positions and the next offset together, or nothing. It knows no Kafka. */
 import { timestamp, type Connection, type Database } from './database.ts'
 import type { Micros, Sink } from './definitions.ts'
-import { classify } from './errors.ts'
+import type { LeftOutChange } from './left-out.ts'
+import { isRefusal, narrow, type Rejected } from './sink-bisection.ts'
 import { guarded } from './test-switches.ts'
 
 /** One partition of a sink's topic. */
@@ -18,6 +19,17 @@ export interface StoredSlot {
   readonly appendTime: Micros | undefined
   /** What `new Positions(…)` takes. */
   readonly positions: readonly (readonly [origin: string, text: string])[]
+  /** What `new LeftOut(…)` takes. */
+  readonly leftOut: readonly (readonly [offset: number, id: string])[]
+  /** What `new Refusals(…)` takes. */
+  readonly refusals: string | undefined
+  readonly acceptedUntil: number
+}
+
+/** What is stored beside offset and positions. */
+export interface SinkNotes {
+  readonly leftOut: readonly LeftOutChange[]
+  readonly refusals: string | undefined
 }
 
 export interface SinkBatch<In extends object> {
@@ -35,19 +47,18 @@ export interface SinkBatch<In extends object> {
   readonly traces?: readonly (string | undefined)[]
   /** Awaited before the commit, so that refused records are in the DLQ before the offset has passed them. */
   onRejected(rejected: readonly Rejected[]): Promise<void>
-}
-
-/** A record that cannot be written: a value that no column takes, or one that the server refused (SQLSTATE class 22, 23). */
-export interface Rejected {
-  /** Index among the batch's records. */
-  readonly index: number
-  readonly error: unknown
+  /** Asked after that for what is to be stored beside offset and positions. */
+  notes?(): Promise<SinkNotes>
+  /** Whether a person has said that what is refused of this batch is rightly refused. */
+  readonly accepted?: boolean
+  /** Whether the task is over meanwhile: asked once more before the commit. */
+  over?(): boolean
 }
 
 export interface SinkWriter {
   open(slot: SinkSlot): Promise<StoredSlot>
   /**
-   * @returns 'lost' where the slot does not stand at the expected offset: nothing was written, open it again
+   * @returns 'lost' where the slot does not stand at the expected offset, or the task is over: nothing was written, open it again
    * @throws the database's errors, which `classify` knows; after a retryable one open the slot again, since a commit
    * whose answer was lost may have succeeded
    */
@@ -73,9 +84,9 @@ export function createSinkWriter(database: Database, options: SinkWriterOptions 
             return []
           })
         } catch (error) {
-          if (classify(error) !== 'poison') throw error
+          if (!isRefusal(error)) throw error
           await connection.query('ROLLBACK')
-          return transact(connection, batch, moved, () => narrow(connection, batch, 0, batch.records.length, error))
+          return transact(connection, batch, moved, () => narrow(connection, batch, error))
         }
       })
     },
@@ -85,7 +96,7 @@ export function createSinkWriter(database: Database, options: SinkWriterOptions 
 async function open(database: Database, { step, topic, partition }: SinkSlot): Promise<StoredSlot> {
   // One statement, so that offset and positions are of one transaction.
   const { rows } = await database.query(
-    `SELECT next_offset, append_time, origin, position
+    `SELECT next_offset, append_time, refusals, accepted_until, origin, position
      FROM sink_offsets LEFT JOIN sink_positions USING (step, topic, partition)
      WHERE step = $1 AND topic = $2 AND partition = $3`,
     [step, topic, partition],
@@ -98,7 +109,18 @@ async function open(database: Database, { step, topic, partition }: SinkSlot): P
     nextOffset: first === undefined ? undefined : Number(first['next_offset']),
     appendTime: first === undefined ? undefined : Number(first['append_time']),
     positions,
+    leftOut: await leftOutOf(database, [step, topic, partition]),
+    refusals: typeof first?.['refusals'] === 'string' ? first['refusals'] : undefined,
+    acceptedUntil: Number(first?.['accepted_until'] ?? 0),
   }
+}
+
+async function leftOutOf(database: Database, slot: readonly unknown[]): Promise<[number, string][]> {
+  const { rows } = await database.query(
+    'SELECT record_offset, record_id FROM sink_left_out WHERE step = $1 AND topic = $2 AND partition = $3',
+    slot,
+  )
+  return rows.map((row): [number, string] => [Number(row['record_offset']), String(row['record_id'])])
 }
 
 async function transact<In extends object>(
@@ -114,9 +136,41 @@ async function transact<In extends object>(
   }
   const rejected = await fill()
   if (rejected.length > 0) await batch.onRejected(rejected)
+  const notes = await batch.notes?.()
+  if (notes !== undefined) await note(connection, batch.slot, notes)
+  if (batch.over?.() === true) {
+    await connection.query('ROLLBACK')
+    return 'lost'
+  }
   await connection.query('COMMIT')
   return 'written'
 }
+
+async function note(connection: Connection, { step, topic, partition }: SinkSlot, { leftOut, refusals }: SinkNotes) {
+  const slot = [step, topic, partition]
+  if (refusals !== undefined)
+    await connection.query('UPDATE sink_offsets SET refusals = $4 WHERE step = $1 AND topic = $2 AND partition = $3', [
+      ...slot,
+      refusals,
+    ])
+  const struck = leftOut.flatMap(([offset, id]) => (id === null ? [offset] : []))
+  if (struck.length > 0)
+    await connection.query(
+      'DELETE FROM sink_left_out WHERE step = $1 AND topic = $2 AND partition = $3 AND record_offset = ANY ($4)',
+      [...slot, struck],
+    )
+  const added = leftOut.flatMap(([offset, id]) => (id === null ? [] : [{ offset, id }]))
+  if (added.length === 0) return
+  await connection.query(
+    `INSERT INTO sink_left_out (step, topic, partition, record_offset, record_id)
+     SELECT $1, $2, $3, record_offset, record_id FROM unnest($4::bigint[], $5::text[]) AS added (record_offset, record_id)
+     ON CONFLICT DO NOTHING`,
+    [...slot, added.map(({ offset }) => offset), added.map(({ id }) => textOf(id))],
+  )
+}
+
+/** An id comes from outside, and PostgreSQL's text holds no NUL. */
+const textOf = (id: string): string => id.replaceAll('\0', '').toWellFormed()
 
 const moveFirst = `INSERT INTO sink_offsets (step, topic, partition, next_offset, append_time)
   SELECT $1, $2, $3, $4::bigint, $5 WHERE $8::bigint IS NULL ON CONFLICT DO NOTHING RETURNING step, topic, partition`
@@ -167,32 +221,4 @@ async function endBlockers(database: Database, pid: number): Promise<number> {
     ),
   )
   return rowCount
-}
-
-/**
- * Writes what can be written of records that were refused together, by bisection.
- * @param refusal what they were refused with
- */
-async function narrow<In extends object>(
-  connection: Connection,
-  batch: SinkBatch<In>,
-  from: number,
-  to: number,
-  refusal: unknown,
-): Promise<readonly Rejected[]> {
-  if (to - from <= 1) return [{ index: from, error: refusal }]
-  const middle = (from + to) >>> 1
-  const rejected: Rejected[] = []
-  for (const [start, end] of [[from, middle] as const, [middle, to] as const]) {
-    await connection.query('SAVEPOINT part')
-    try {
-      await batch.sink.write(batch.records.slice(start, end), connection, batch.traces?.slice(start, end) ?? [])
-    } catch (error) {
-      if (classify(error) !== 'poison') throw error
-      await connection.query('ROLLBACK TO SAVEPOINT part')
-      rejected.push(...(await narrow(connection, batch, start, end, error)))
-    }
-    await connection.query('RELEASE SAVEPOINT part')
-  }
-  return rejected
 }

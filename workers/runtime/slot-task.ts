@@ -17,6 +17,8 @@ export interface Fault {
   readonly reason: 'poison' | 'late'
   readonly code: string
   readonly error: string
+  /** Id of the record, where it can be read. */
+  readonly id?: string
   /** Where a wake-up is at fault and the record only moved time: whose, and how many of the record's came before it. */
   readonly wakeUp?: WakeUp
 }
@@ -38,6 +40,8 @@ export interface TaskResult {
   readonly crash: Fault | undefined
   /** Newest event time in the task, -1 where it held no record. */
   readonly newest: number
+  /** Ids of records that had been left out and were removed: there was nothing to take back. */
+  readonly struck: readonly string[]
 }
 
 /** An output as it goes to Kafka; `partition` is undefined where the key decides and 'all' for marks. */
@@ -56,6 +60,8 @@ export interface SlotOptions {
   readonly settings: unknown
   readonly schemaIds: ReadonlyMap<string, number>
   readonly stored: Iterable<readonly [string, string]>
+  /** Ids of the records that were left out. */
+  readonly leftOut?: Iterable<string>
   /** Whether a call into the step that throws is undone. */
   readonly careful?: boolean
   /** Told each offset before its record or mark is taken. */
@@ -98,6 +104,8 @@ export class SlotTask implements Outlet, Undo {
   readonly #encoder: Encoder
   readonly #topicIndex: ReadonlyMap<string, number>
   readonly #at: ((offset: number) => void) | undefined
+  readonly #leftOut: Set<string>
+  #recordId: string | undefined
   #frames = new FrameWriter()
   #faults: Fault[] = []
   /** Of the step that has written the slot. */
@@ -108,13 +116,14 @@ export class SlotTask implements Outlet, Undo {
   /** Length of the frames and index when the present call began. */
   #began: readonly [length: number, index: number] = [0, 0]
 
-  constructor({ processor, topic, settings, schemaIds, stored, careful = false, at }: SlotOptions) {
+  constructor({ processor, topic, settings, schemaIds, stored, leftOut = [], careful = false, at }: SlotOptions) {
     this.#topic = topic.name
     this.#processor = processor
     this.#decoder = new Decoder<Sourced>({ ...topic, key: () => '' })
     this.#encoder = new Encoder(schemaIds)
     this.#topicIndex = new Map(processor.outputs.map((output, index) => [output.name, index]))
     this.#at = at
+    this.#leftOut = new Set(leftOut)
     const fields = [...stored]
     this.#version = storedVersion(fields)
     const undo = careful ? this : undefined
@@ -134,6 +143,7 @@ export class SlotTask implements Outlet, Undo {
     this.#frames = new FrameWriter()
     const faults: Fault[] = (this.#faults = [])
     const frames = new FrameReader(task)
+    const struck: string[] = []
     let [records, newest] = [0, none]
     while (!frames.done) {
       const offset = frames.number()
@@ -142,6 +152,7 @@ export class SlotTask implements Outlet, Undo {
       this.#offset = offset
       this.#index = 0
       this.#wakeUps = 0
+      this.#recordId = undefined
       this.#at?.(offset)
       try {
         if (key === null) {
@@ -152,15 +163,20 @@ export class SlotTask implements Outlet, Undo {
         const record = this.#decode(value, offset, faults)
         if (record === undefined) continue
         records++
+        this.#recordId = record.id
+        if (this.#leftOut.size > 0 && this.#leftOut.delete(record.id) && record.removed === true) {
+          struck.push(record.id)
+          continue
+        }
         if (record.ts > newest) newest = record.ts
         if (this.#engine.record(this.#topic, key.toString(), origin, record))
           faults.push({ offset, reason: 'late', code: 'late', error: `${this.#processor.name}: its window was closed` })
       } catch (error) {
-        const crash: Fault = { offset, reason: 'poison', code: 'crash', error: oneLine(error) }
-        return { outputs: new ArrayBuffer(0), records: 0, faults, crash, newest: none }
+        const crash: Fault = { offset, reason: 'poison', code: 'crash', error: oneLine(error), ...this.#about() }
+        return { outputs: new ArrayBuffer(0), records: 0, faults, crash, newest: none, struck }
       }
     }
-    return { outputs: this.#frames.finish(), records, faults, crash: undefined, newest }
+    return { outputs: this.#frames.finish(), records, faults, crash: undefined, newest, struck }
   }
 
   /** @returns what changed since the last call. */
@@ -184,8 +200,10 @@ export class SlotTask implements Outlet, Undo {
 
   thrown(key: string, wake: Micros | undefined, thrown: unknown): void {
     const [offset, error] = [this.#offset, oneLine(thrown)]
-    if (wake === undefined) this.#faults.push({ offset, reason: 'poison', code: 'unprocessable', error })
-    else {
+    if (wake === undefined) {
+      this.#faults.push({ offset, reason: 'poison', code: 'unprocessable', error, ...this.#about() })
+      if (this.#recordId !== undefined) this.#leftOut.add(this.#recordId)
+    } else {
       const wakeUp = { key, index: this.#wakeUps++ }
       this.#faults.push({ offset, reason: 'poison', code: 'wake-up', error: `${key} at ${wake}: ${error}`, wakeUp })
     }
@@ -214,6 +232,10 @@ export class SlotTask implements Outlet, Undo {
       frames.bytes(null)
       writeMark(frames, mark)
     }
+  }
+
+  #about(): { readonly id?: string } {
+    return this.#recordId === undefined ? {} : { id: this.#recordId }
   }
 
   #decode(value: Buffer | null, offset: number, faults: Fault[]): Sourced | undefined {

@@ -39,7 +39,7 @@ export async function createAccumulator(
       metrics.errors.inc({ step, class: 'retryable' })
       log.warn({ error }, 'producing is tried again')
     },
-    onFatal: (error) => installation.fatal(error),
+    onFatal: (error) => log.error({ error: oneLine(error) }, 'what was to be sent is refused'),
   })
 }
 

@@ -5,6 +5,7 @@ import type { Processor, Topic } from './definitions.ts'
 import { FatalError } from './errors.ts'
 import type { Change } from './state/engine.ts'
 import { SlotTask, type TaskResult } from './slot-task.ts'
+import { threadId } from './thread-time.ts'
 
 /** Makes a slot live in this thread. */
 export interface OpenRequest {
@@ -16,6 +17,8 @@ export interface OpenRequest {
   readonly settings: unknown
   readonly schemaIds: ReadonlyMap<string, number>
   readonly stored: readonly (readonly [string, string])[]
+  /** Ids of the records that were left out. */
+  readonly leftOut?: readonly string[]
   /** Whether calls into the step that throw are undone, which costs something; else the task is given up. */
   readonly careful?: boolean
 }
@@ -44,7 +47,7 @@ export interface CloseRequest {
   readonly slot: string
 }
 
-/** Memory shared with the host: the number of the task that runs, and the offset that it is at; -1 between tasks. */
+/** Memory shared with the host: the number of the task that runs, the offset that it is at (-1 between tasks), and the thread's own number. */
 export type ThreadWatch = Float64Array<SharedArrayBuffer>
 
 export type ThreadRequest = OpenRequest | RunRequest | ChangesRequest | CloseRequest
@@ -54,6 +57,7 @@ type Transferred = ReturnType<typeof move>
 
 const between = -1
 const watch: ThreadWatch = workerData
+watch[2] = threadId()
 const slots = new Map<string, SlotTask>()
 
 /** Called by piscina with each request of the host; in order, since a slot always lives in one thread. */
@@ -79,6 +83,7 @@ async function open({
   settings,
   schemaIds,
   stored,
+  leftOut = [],
   careful = false,
 }: OpenRequest): Promise<SlotTask> {
   const processor = await importProcessor(module, step)
@@ -90,6 +95,7 @@ async function open({
     settings,
     schemaIds,
     stored,
+    leftOut,
     careful,
     at: (offset) => void (watch[1] = offset),
   })

@@ -11,7 +11,7 @@ export class Threads {
   #next = 0
   readonly #home = new Map<string, Lane>()
 
-  /** @param onError told when a thread dies of something that is no record, or cannot be loaded */
+  /** @param onError told when a thread dies that nobody waits for; it is replaced, and its slots must be opened again */
   constructor(count: number, onError: (error: Error) => void, limits: Omit<LaneOptions, 'onError'> = {}) {
     this.#lanes = Array.from({ length: count }, () => new Lane({ ...limits, onError }))
   }

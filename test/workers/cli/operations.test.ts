@@ -2,7 +2,7 @@ import kafkajs, { type Producer } from 'kafkajs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { topics } from '../../../schemas/topics.ts'
-import type { DeadLetter, MarketTrade } from '../../../schemas/types.ts'
+import type { MarketTrade } from '../../../schemas/types.ts'
 import { Encoder } from '../../../workers/runtime/codec.ts'
 import { connectDatabase, type Database } from '../../../workers/runtime/database.ts'
 import type { Topic } from '../../../workers/runtime/definitions.ts'
@@ -199,62 +199,44 @@ describe('operating a running pipeline', () => {
     expect(await fail('dlq show nobody')).toMatch(/^Looking for dead letters: no dead letter is called nobody/)
   })
 
-  it('dlq redrive gives a record to the step that failed, once', async () => {
-    const value = encode(topics.marketTrades, trade(6))
-    const headers = {
-      origin: Buffer.from(origin),
-      position: Buffer.from(sequencePosition(6)),
-      extends: Buffer.from('a'),
-      tip: Buffer.from('b'),
-      traceparent: Buffer.from('00-1'),
-    }
-    const letter: DeadLetter = {
-      id: 'mended',
-      ts: start,
-      step: 'timescale-trades',
-      reason: 'rejected',
-      code: 'refused',
-      error: 'the table was not there',
-      topic: 'market.trades.v1',
-      partition,
-      offset: 99,
-      origin,
-      position: sequencePosition(6),
-      schemaId: null,
-      key: Buffer.from(key),
-      value,
-      headers,
-    }
-    await append(
-      topics.deadLetters,
-      0,
-      encode(topics.deadLetters, letter),
-      placeHeaders({ origin: 'elsewhere', position: sequencePosition(1) }),
-    )
-    expect(await run('dlq redrive mended --dry-run')).toEqual([
-      `mended → market.trades.v1:${partition}`,
+  it('dlq redrive gives a record back to the step that left it out, once', async () => {
+    await database.query(`ALTER TABLE trades ADD CONSTRAINT none_of_these CHECK (trade_id NOT IN ('6', '7'))`)
+    await appendTrade(6)
+    await appendTrade(7)
+    await caughtUp()
+    expect(await rows()).toEqual({ n: 4, ids: 4 })
+    const id = (offset: number): string => `timescale-trades:market.trades.v1:${partition}:${offset}:rejected`
+    expect(await run(`dlq redrive ${id(7)} --dry-run`)).toEqual([
+      `${id(7)} → market.trades.v1:${partition}`,
       '1 dead letters would be sent',
     ])
-    for (let time = 0; time < 2; time++) expect((await run('dlq redrive mended')).at(-1)).toBe('1 dead letters sent')
+    // What is refused again stays left out.
+    expect((await run(`dlq redrive ${id(7)}`)).at(-1)).toBe('1 dead letters sent')
+    await caughtUp()
+    expect(await run(`dlq skip ${id(8)}`)).toContain('1 dead letters given up')
+    await caughtUp()
+    await database.query('ALTER TABLE trades DROP CONSTRAINT none_of_these')
+    for (let time = 0; time < 2; time++) await run(`dlq redrive ${id(7)} ${id(8)}`)
     await caughtUp()
     expect(await rows()).toEqual({ n: 5, ids: 5 })
+    expect((await database.query('SELECT record_offset FROM sink_left_out ORDER BY 1')).rows).toMatchObject([{ record_offset: 4 }, { record_offset: 5 }]) // prettier-ignore
     const [line = ''] = (await run('tail market.trades.v1 --from -1 --no-follow --json')).slice(-1)
     expect(JSON.parse(line)).toMatchObject({
-      headers: {
-        origin: expect.stringMatching(/^dlq:0:\d+$/),
-        position: sequencePosition(1),
-        'only-step': 'timescale-trades',
-        traceparent: '00-1',
-      },
+      headers: { origin, position: sequencePosition(7), 'only-step': 'timescale-trades', 'left-out': '8' },
     })
-    expect(
-      Object.keys(z.looseObject({ headers: z.record(z.string(), z.string()) }).parse(JSON.parse(line)).headers),
-    ).not.toContain('tip')
-    const state = JSON.parse((await run(`state show build-candles --key ${key}`)).join(''))
-    expect(state).toMatchObject({ newest: '2024-08-08T00:00:01.500Z' })
     expect(await fail('dlq redrive nobody no-one')).toMatch(
       /2 faults\n  no dead letter is called nobody\n  no dead letter is called no-one/,
     )
+  })
+
+  it('dlq count tells how many there are of each kind', async () => {
+    const counts = (await run('dlq count --json')).map((line): unknown => JSON.parse(line))
+    expect(counts).toMatchObject([
+      { step: 'build-candles', code: 'undecodable', letters: 1 },
+      { step: 'build-candles', letters: 1 },
+      { step: 'timescale-trades', code: 'undecodable', letters: 1 },
+      { step: 'timescale-trades', reason: 'rejected', code: 'refused', letters: 3 },
+    ])
   })
 
   it('nothing is reset under a step that runs', async () => {
@@ -291,7 +273,8 @@ describe('operating a running pipeline', () => {
     const candles = await run('tail market.candles.v1 --from earliest --no-follow --json')
     running = await startSteps(steps, env)
     await caughtUp()
-    expect(await rows()).toEqual({ n: 5, ids: 5 })
+    // The log brings what had been given up, and its copies count beside it no more than before.
+    expect(await rows()).toEqual({ n: 6, ids: 6 })
     expect((await run('state show build-candles')).at(-1)).toBe('1 keys in 1 of 4 partitions that have state')
     expect(await running?.stop()).toBe(0)
     const places = (lines: string[]) =>

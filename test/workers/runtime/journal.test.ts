@@ -1,14 +1,15 @@
 /** A journal's own reading of its log: what stands there besides, a redriven message, is no part of it. */
 import { expect, it } from 'vitest'
 import { topics } from '../../../schemas/topics.ts'
-import type { DeadLetter, MarketTrade } from '../../../schemas/types.ts'
-import { redriveHeaders } from '../../../workers/cli/redrive.ts'
+import type { MarketTrade } from '../../../schemas/types.ts'
 import { withInstallation } from '../../../workers/cli/servers.ts'
 import { Encoder } from '../../../workers/runtime/codec.ts'
 import { loadConfig } from '../../../workers/runtime/config.ts'
+import { placeHeaders, redriveHeaders } from '../../../workers/runtime/headers.ts'
 import { TopicJournal } from '../../../workers/runtime/journal.ts'
 import { Partitioner } from '../../../workers/runtime/kafka/client.ts'
 import { sequencePosition } from '../../../workers/runtime/position.ts'
+import { Ownership } from '../../../workers/runtime/ownership.ts'
 import { createAccumulator } from '../../../workers/runtime/step-support.ts'
 import { WatchSchema } from '../../../workers/runtime/watch.ts'
 import { eventually, freshPrefix, servers } from '../../support/servers.ts'
@@ -30,7 +31,12 @@ it('goes on where it stood after a record was redriven', async () => {
     async (installation) => {
       const encoder = new Encoder(await installation.registry.registerAll([topic]))
       const accumulator = await createAccumulator(installation, installation.context, 'journal')
-      const open = (): TopicJournal<MarketTrade> => new TopicJournal(topic, key, installation, accumulator, encoder)
+      const raise = (error: unknown): never => {
+        throw error
+      }
+      const ownership = new Ownership(raise)
+      const open = (): TopicJournal<MarketTrade> =>
+        new TopicJournal({ topic, key, installation, accumulator, sender: accumulator.sender(raise), ownership, encoder }) // prettier-ignore
       const entry = (number: number) => ({
         record: trade(number, noon + number, 1),
         stamp: {
@@ -43,24 +49,12 @@ it('goes on where it stood after a record was redriven', async () => {
       await eventually(() => journal.tail(2))
       for (const number of [98, 99, 100]) expect(await journal.append([entry(number)])).toBe('appended')
 
-      const letter: DeadLetter = {
-        id: 'refused',
-        ts: noon,
-        step: 'timescale-blocks',
-        reason: 'rejected',
-        code: 'refused',
-        error: 'the table was not there',
-        topic: topic.name,
-        partition,
-        offset: 0,
-        origin: 'evm:1',
-        position: sequencePosition(98),
-        schemaId: null,
-        key: null,
-        value: null,
-        headers: {},
-      }
-      const headers = redriveHeaders({ letter, partition: 0, offset: 7 })
+      const headers = Object.fromEntries(
+        Object.entries({
+          ...placeHeaders(entry(98).stamp),
+          ...redriveHeaders({ step: 'timescale-blocks', offset: 0, skip: false }),
+        }),
+      )
       const value = Buffer.from(encoder.encode(topic, entry(98).record))
       const producer = await installation.producer()
       await producer.send({

@@ -37,6 +37,11 @@ function fail({ price, ts }: MarketTrade): void {
 }
 
 export const tally = tallyCalled('tally', import.meta.url, fail)
+/** The same step in a release that has a bug. */
+export const buggyTally = (module: string) =>
+  tallyCalled('tally', module, () => {
+    throw new Error('a bug')
+  })
 /** The same step after a fix. */
 export const mendedTally = (module: string) => tallyCalled('tally', module, () => {})
 export const bystander = tallyCalled('bystander', import.meta.url, () => {})

@@ -19,7 +19,7 @@ it('sends the dead letters of several tasks together where nothing else follows 
   const { accumulator, context, sends } = sending
   const step = measureMarketRisk
   const ids = new Map([[topics.deadLetters.name, 1]])
-  const deadLetters = new DeadLetters(context, names, step.name, accumulator, ids)
+  const deadLetters = new DeadLetters(context, names, step.name, ids)
   const publisher = new Publisher(step, { context, accumulator, deadLetters, outputs: [] }, topics.marketTrades, 0)
   for (const offset of [4, 5]) {
     const fault = { offset, reason: 'poison', code: 'undecodable', error: 'it is cut off' } as const
@@ -31,8 +31,7 @@ it('sends the dead letters of several tasks together where nothing else follows 
       offset: String(offset),
       headers: {},
     }
-    const nothing = { outputs: new ArrayBuffer(0), records: 1, newest: 1, crash: undefined, runMs: 0 }
-    publisher.publish({ ...nothing, faults: [fault] }, [message])
+    publisher.publish(accumulator, { outputs: new ArrayBuffer(0), newest: 1, faults: [fault] }, [message])
     await sleep(1)
   }
   await eventually(() => expect(sends).toEqual([2]), { timeoutMs: 5_000 })

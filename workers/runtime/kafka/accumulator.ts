@@ -1,12 +1,13 @@
 /**
  * Batches what a step produces and sends it with acknowledgements from all replicas, one awaited send at a time, so that a
- * retry never overtakes. A send that failed is sent again as it was; the position rule drops what arrived twice.
+ * retry never overtakes. A send that failed is sent again as it was; the position rule drops what arrived twice. What the
+ * brokers refuse for good is given back to those who produced it, and to nobody else.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CompressionTypes, type Message, type Producer, type RecordMetadata } from 'kafkajs'
 import type { Config } from '../config.ts'
 import type { Micros } from '../definitions.ts'
-import { classify, oneLine, RetryableError } from '../errors.ts'
+import { classify, FatalError, oneLine, RetryableError } from '../errors.ts'
 import type { Headers } from '../headers.ts'
 
 /** What a send brings a partition at most, so that requests stay small. */
@@ -32,10 +33,20 @@ interface Queue {
   readonly topic: string
   readonly partition: number
   readonly compressed: boolean
-  readonly messages: OutgoingMessage[]
-  /** Number of the first message, counted over all queues. */
-  readonly numbers: number[]
+  /** Of each message: itself, its number counted over all queues, and who produced it. */
+  messages: OutgoingMessage[]
+  numbers: number[]
+  owners: Owner[]
 }
+
+/** Who produces: told when the brokers refuse something of it for good, after which nothing of it is sent any more. */
+interface Owner {
+  readonly failed: (error: unknown) => void
+  failure: Error | undefined
+}
+
+/** What one owner produces through the accumulator. */
+export type Sender = Pick<Accumulator, 'append' | 'appendPatiently' | 'flushed'>
 
 export interface AccumulatorOptions {
   readonly producer: Producer
@@ -44,13 +55,15 @@ export interface AccumulatorOptions {
   onAcknowledged?(topic: string, messages: number, bytes: number, time: Micros | undefined): void
   /** Told why a send has to be tried again. */
   onRetry(error: string): void
-  /** Told of an error that trying again does not mend. */
+  /** Told of an error that trying again does not mend, of what was not appended by a sender. */
   onFatal(error: unknown): void
 }
 
 interface Waiter {
   readonly upTo: number
+  readonly owner: Owner
   readonly resolve: () => void
+  readonly reject: (error: unknown) => void
 }
 
 export class Accumulator {
@@ -58,7 +71,8 @@ export class Accumulator {
   readonly #queues: Queue[] = []
   /** By topic and partition: a look-up for each message must not build a name. */
   readonly #queuesOf = new Map<string, Queue[]>()
-  readonly #waiters: Waiter[] = []
+  #waiters: Waiter[] = []
+  #step: Owner
   readonly #ending = new AbortController()
   /** Whether the newest send has failed and is tried again. */
   retrying = false
@@ -72,6 +86,23 @@ export class Accumulator {
 
   constructor(options: AccumulatorOptions) {
     this.#options = options
+    this.#step = { failed: (error) => options.onFatal(error), failure: undefined }
+  }
+
+  /** @param failed told once where the brokers refuse something of this sender for good: all that waits of it is dropped */
+  sender(failed: (error: unknown) => void): Sender {
+    const owner: Owner = { failed, failure: undefined }
+    return {
+      append: (topic, partition, message, compressed) => {
+        this.#queue(owner, topic, partition, message, compressed)
+        this.#scheduleSoon()
+      },
+      appendPatiently: (topic, partition, message, compressed) => {
+        this.#queue(owner, topic, partition, message, compressed)
+        this.#schedulePatiently()
+      },
+      flushed: () => this.#flushed(owner),
+    }
   }
 
   /** Bytes that wait for their acknowledgement. */
@@ -84,22 +115,22 @@ export class Accumulator {
    * @param compressed whether the topic's messages are large and travel compressed
    */
   append(topic: string, partition: number, message: OutgoingMessage, compressed = false): void {
-    this.#queue(topic, partition, message, compressed)
-    this.#schedule(this.#bytes >= this.#options.config.producerBatchBytes ? 0 : this.#options.config.producerLingerMs)
+    this.#queue(this.#step, topic, partition, message, compressed)
+    this.#scheduleSoon()
   }
 
   /** `append` for what is in no hurry. */
   appendPatiently(topic: string, partition: number, message: OutgoingMessage, compressed = false): void {
-    this.#queue(topic, partition, message, compressed)
-    if (this.#bytes >= this.#options.config.producerBatchBytes) this.#schedule(0)
-    else this.#patience ??= setTimeout(() => this.#schedule(0), patienceMs)
+    this.#queue(this.#step, topic, partition, message, compressed)
+    this.#schedulePatiently()
   }
 
-  /** Resolves when everything appended so far is acknowledged. */
+  /**
+   * Resolves when everything appended so far is acknowledged.
+   * @throws what the brokers refused this owner's messages with
+   */
   flushed(): Promise<void> {
-    if (this.#oldest() > this.#appended) return Promise.resolve()
-    this.#schedule(0)
-    return new Promise((resolve) => this.#waiters.push({ upTo: this.#appended, resolve }))
+    return this.#flushed(this.#step)
   }
 
   /** Sends what is there without waiting for more. */
@@ -123,15 +154,33 @@ export class Accumulator {
     return places
   }
 
-  #queue(topic: string, partition: number, message: OutgoingMessage, compressed: boolean): void {
+  #flushed(owner: Owner): Promise<void> {
+    if (owner.failure !== undefined) return Promise.reject(owner.failure)
+    if (this.#oldest() > this.#appended) return Promise.resolve()
+    this.#schedule(0)
+    return new Promise((resolve, reject) => this.#waiters.push({ upTo: this.#appended, owner, resolve, reject }))
+  }
+
+  #queue(owner: Owner, topic: string, partition: number, message: OutgoingMessage, compressed = false): void {
+    if (owner.failure !== undefined) return
     const queue = this.#queuesOf.get(topic)?.[partition] ?? this.#open(topic, partition, compressed)
     queue.messages.push(message)
     queue.numbers.push(++this.#appended)
+    queue.owners.push(owner)
     this.#bytes += sizeOf(message)
   }
 
+  #scheduleSoon(): void {
+    this.#schedule(this.#bytes >= this.#options.config.producerBatchBytes ? 0 : this.#options.config.producerLingerMs)
+  }
+
+  #schedulePatiently(): void {
+    if (this.#bytes >= this.#options.config.producerBatchBytes) this.#schedule(0)
+    else this.#patience ??= setTimeout(() => this.#schedule(0), patienceMs)
+  }
+
   #open(topic: string, partition: number, compressed: boolean): Queue {
-    const queue: Queue = { topic, partition, compressed, messages: [], numbers: [] }
+    const queue: Queue = { topic, partition, compressed, messages: [], numbers: [], owners: [] }
     const queues = this.#queuesOf.get(topic) ?? []
     queues[partition] = queue
     this.#queuesOf.set(topic, queues)
@@ -153,19 +202,49 @@ export class Accumulator {
     await Promise.resolve()
     while (this.#bytes > 0 && !this.#ending.signal.aborted) {
       const batch = this.#queues.filter((queue) => queue.messages.length > 0).map(takeFirst)
-      await this.#deliver(batch)
+      const refused = await this.#deliver(batch)
       // What was not acknowledged must not look as if it were.
       if (this.#ending.signal.aborted) break
-      for (const { queue, messages, bytes } of batch) {
-        queue.messages.splice(0, messages.length)
-        queue.numbers.splice(0, messages.length)
-        this.#bytes -= bytes
-        this.#options.onAcknowledged?.(queue.topic, messages.length, bytes, messages.at(-1)?.time)
-      }
+      for (const taken of batch) if (!refused.has(taken)) this.#acknowledged(taken)
+      for (const [taken, error] of refused) this.#giveBack(taken, error)
       this.#release()
     }
     this.#clearTimers()
     this.#sending = false
+  }
+
+  #acknowledged({ queue, messages, bytes }: Taken): void {
+    queue.messages.splice(0, messages.length)
+    queue.numbers.splice(0, messages.length)
+    queue.owners.splice(0, messages.length)
+    this.#bytes -= bytes
+    this.#options.onAcknowledged?.(queue.topic, messages.length, bytes, messages.at(-1)?.time)
+  }
+
+  /** Drops all that waits of those who produced what was refused, and tells them: they begin again from their stores. */
+  #giveBack({ queue: { topic, partition, owners: all }, messages }: Taken, cause: unknown): void {
+    const owners = new Set(all.slice(0, messages.length))
+    for (const queue of this.#queues) {
+      const kept = queue.owners.map((owner) => !owners.has(owner))
+      for (const [at, message] of queue.messages.entries()) if (!kept[at]) this.#bytes -= sizeOf(message)
+      queue.messages = queue.messages.filter((_, at) => kept[at])
+      queue.numbers = queue.numbers.filter((_, at) => kept[at])
+      queue.owners = queue.owners.filter((_, at) => kept[at])
+    }
+    const error = new FatalError('produce', `the brokers refuse what is sent to ${topic}:${partition}`, {
+      cause,
+      hint: 'look at the topic with `topics list`, and at the rights of the user',
+    })
+    const [gone, open] = [[] as Waiter[], [] as Waiter[]]
+    for (const waiter of this.#waiters) (owners.has(waiter.owner) ? gone : open).push(waiter)
+    this.#waiters = open
+    for (const owner of owners) {
+      owner.failure = error
+      owner.failed(error)
+    }
+    // Whoever has no sender of its own waits in the same turn in which it appends.
+    if (this.#step.failure !== undefined) this.#step = { failed: this.#step.failed, failure: undefined }
+    for (const { reject } of gone) reject(error)
   }
 
   #clearTimers(): void {
@@ -174,34 +253,44 @@ export class Accumulator {
     this.#timer = this.#patience = undefined
   }
 
-  async #deliver(batch: readonly Taken[]): Promise<void> {
-    for (
-      let backoff = firstBackoffMs;
-      !this.#ending.signal.aborted;
-      backoff = Math.min(backoff * 2, longestBackoffMs)
-    ) {
+  /** Sends until all of it is acknowledged or refused for good. @returns what was refused, and with what */
+  async #deliver(batch: readonly Taken[]): Promise<ReadonlyMap<Taken, unknown>> {
+    const refused = new Map<Taken, unknown>()
+    let left = batch
+    for (let backoff = firstBackoffMs; ; backoff = Math.min(backoff * 2, longestBackoffMs)) {
       try {
-        // Both end before either is tried again, or a late one would overtake.
-        const sends = await Promise.allSettled([
-          this.#sendAll(
-            batch.filter(({ queue }) => !queue.compressed),
-            CompressionTypes.None,
-          ),
-          this.#sendAll(
-            batch.filter(({ queue }) => queue.compressed),
-            CompressionTypes.GZIP,
-          ),
-        ])
-        for (const send of sends) if (send.status === 'rejected') throw send.reason
+        await this.#sendBoth(left)
         this.retrying = false
-        return
+        return refused
       } catch (error) {
+        if (classify(error) !== 'retryable') {
+          // Alone each partition tells whether it is the one.
+          if (left.length === 1 && left[0] !== undefined) return refused.set(left[0], error)
+          for (const taken of left) for (const [one, why] of await this.#deliver([taken])) refused.set(one, why)
+          return refused
+        }
         this.retrying = true
-        if (classify(error) !== 'retryable') this.#options.onFatal(error)
-        else this.#options.onRetry(oneLine(error))
+        this.#options.onRetry(oneLine(error))
         await sleep(backoff, undefined, { signal: this.#ending.signal }).catch(() => {})
+        if (this.#ending.signal.aborted) return refused
+        left = batch.filter((taken) => !refused.has(taken))
       }
     }
+  }
+
+  async #sendBoth(batch: readonly Taken[]): Promise<void> {
+    // Both end before either is tried again, or a late one would overtake.
+    const sends = await Promise.allSettled([
+      this.#sendAll(
+        batch.filter(({ queue }) => !queue.compressed),
+        CompressionTypes.None,
+      ),
+      this.#sendAll(
+        batch.filter(({ queue }) => queue.compressed),
+        CompressionTypes.GZIP,
+      ),
+    ])
+    for (const send of sends) if (send.status === 'rejected') throw send.reason
   }
 
   async #sendAll(batch: readonly Taken[], compression: CompressionTypes): Promise<void> {
@@ -225,8 +314,7 @@ export class Accumulator {
     const oldest = this.#oldest()
     const done = this.#waiters.filter(({ upTo }) => upTo < oldest)
     if (done.length === 0) return
-    const open = this.#waiters.filter(({ upTo }) => upTo >= oldest)
-    this.#waiters.splice(0, this.#waiters.length, ...open)
+    this.#waiters = this.#waiters.filter(({ upTo }) => upTo >= oldest)
     for (const { resolve } of done) resolve()
   }
 

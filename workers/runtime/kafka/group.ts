@@ -6,6 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Kafka, KafkaMessage } from 'kafkajs'
 import type { Context, Topic } from '../definitions.ts'
 import { RetryableError, classify, oneLine } from '../errors.ts'
+import { Ownership } from '../ownership.ts'
+import type { Unit, Units } from '../units.ts'
 import type { Names } from './client.ts'
 import { Held } from './held.ts'
 import { startOf, type LogEnds } from './log-ends.ts'
@@ -26,7 +28,7 @@ export interface GroupOptions {
   createSlot(control: SlotControl): Slot
   /** Whether the step waits for a server that it tries again and again: that is no stall. */
   waiting?(): boolean
-  fatal(error: unknown): void
+  readonly units: Units
 }
 
 const firstBackoffMs = 100
@@ -37,12 +39,15 @@ export class Group {
   readonly #member: Member
   readonly #held = new Map<string, Held>()
   readonly #logical: Map<string, Topic>
+  readonly #membership: Unit
   #watchdog: Watchdog | undefined
+  readonly #ending = new AbortController()
   #stopped = false
 
   constructor(options: GroupOptions) {
-    const { names, topics, step, context, kafka } = options
+    const { names, topics, step, context, kafka, units } = options
     this.#options = options
+    this.#membership = units.register({ step, unit: 'group', whole: true })
     this.#logical = new Map(topics.map((topic) => [names.topic(topic), topic]))
     this.#member = new Member({
       context,
@@ -54,7 +59,7 @@ export class Group {
       held: () => this.#assignment(),
       assigned: (assignment, lapsed) => this.#assigned(assignment, lapsed),
       taken: (topic, partition, messages, highWatermark) => this.#take(topic, partition, messages, highWatermark),
-      fatal: (error) => options.fatal(error),
+      unit: this.#membership,
     })
   }
 
@@ -68,17 +73,17 @@ export class Group {
       step,
       nameOf: (held) => this.#nameOf(held),
       held: () => this.#held.values(),
-      holds: (held, attempt) => this.#holds(held, attempt),
+      holds: (held, ownership) => this.#holds(held, ownership),
       waiting: () => this.#options.waiting?.() === true,
       open: (held) => this.#open(held),
       restart: (cause) => this.#member.restart('stall', cause),
-      fatal: (error) => this.#options.fatal(error),
     })
   }
 
   /** Stops fetching; what is queued stays with the slots. */
   pauseAll(): void {
     this.#stopped = true
+    this.#ending.abort()
     this.#watchdog?.stop()
     this.#member.settle()
     for (const held of this.#held.values()) this.#pause(held)
@@ -88,8 +93,9 @@ export class Group {
   async stop(): Promise<void> {
     this.pauseAll()
     await this.#member.leave()
-    for (const held of this.#held.values()) held.slot.close()
+    for (const held of this.#held.values()) this.#release(held)
     this.#held.clear()
+    this.#membership.remove()
   }
 
   get joined(): boolean {
@@ -147,7 +153,7 @@ export class Group {
     for (const [name, held] of this.#held) {
       if (now.has(name)) continue
       this.#held.delete(name)
-      held.slot.close()
+      this.#release(held)
     }
     for (const [name, [topic, partition]] of now) {
       const held = this.#held.get(name)
@@ -155,7 +161,7 @@ export class Group {
       else if (lapsed || held.abandonedAt !== undefined) this.#open(held)
       else {
         if (held.state !== 'reading' || this.#stopped) this.#pause(held)
-        if (held.state === 'opening') continue
+        if (held.state === 'opening' || held.state === 'failed') continue
         this.#member.seek(this.#nameOf(held), partition, held.next)
         void this.#verify(held)
       }
@@ -167,7 +173,7 @@ export class Group {
       topic,
       partition,
       reopen: (reason) => {
-        if (this.#held.get(name) !== held) return
+        if (this.#held.get(name) !== held || held.ownership?.over === true) return
         this.#options.context.log.warn({ topic: topic.name, partition, reason }, 'slot is read again from its store')
         held.failures++
         this.#open(held)
@@ -180,34 +186,57 @@ export class Group {
         return (await this.#member.commit(this.#nameOf(held), partition, offset)) && this.#held.get(name) === held
       },
       relieved: () => this.#relieve(held),
-      fatal: (error) => this.#options.fatal(error),
     }
-    const held = new Held(topic, partition, this.#options.createSlot(control))
+    const unit = this.#options.units.register({ step: this.#options.step, unit: name })
+    const held = new Held(topic, partition, this.#options.createSlot(control), unit)
     this.#held.set(name, held)
     return held
   }
 
-  /** Pauses the partition, reads the store, seeks, resumes; again until it works or the assignment is gone. */
-  #open(held: Held): void {
-    held.state = 'opening'
-    held.abandonedAt = undefined
-    const attempt = ++held.attempt
+  #release(held: Held): void {
+    held.ownership?.end()
+    held.slot.close()
+    held.unit.remove()
+  }
+
+  /** What was held is over; it rests, and begins again from its store. */
+  #failed(held: Held, error: unknown, about: Readonly<Record<string, unknown>> = {}): void {
+    held.slot.close()
+    held.state = 'failed'
     this.#pause(held)
+    const { topic, partition, next } = held
+    const pauseMs = held.unit.fail(error, { topic: topic.name, partition, read: next, ...about })
+    held.moved(pauseMs)
+    if (!this.#stopped) this.#open(held, pauseMs)
+  }
+
+  /**
+   * Pauses the partition, reads the store, seeks, resumes; again until it works or the assignment is gone.
+   * @param restMs how long it rests before
+   */
+  #open(held: Held, restMs = 0): void {
+    held.ownership?.end()
+    held.abandonedAt = undefined
+    const ownership = (held.ownership = new Ownership((error, about) => this.#failed(held, error, about)))
+    this.#pause(held)
+    if (restMs === 0) held.state = 'opening'
     void (async () => {
       // A failure that opening does not share would come again at once.
       const pause = held.failures > 1 ? Math.min(firstBackoffMs * 2 ** held.failures, longestBackoffMs) : 0
-      held.moved(pause)
-      await sleep(pause)
+      held.moved(Math.max(restMs, pause))
+      await sleep(Math.max(restMs, pause), undefined, { signal: this.#ending.signal }).catch(() => {})
+      if (!this.#holds(held, ownership)) return
+      held.state = 'opening'
       for (
         let backoff = firstBackoffMs;
-        this.#holds(held, attempt);
+        this.#holds(held, ownership);
         backoff = Math.min(backoff * 2, longestBackoffMs)
       ) {
         try {
-          return await this.#openOnce(held, attempt)
+          return await this.#openOnce(held, ownership)
         } catch (error) {
-          if (!this.#holds(held, attempt)) return
-          if (classify(error) !== 'retryable') return this.#options.fatal(error)
+          if (!this.#holds(held, ownership)) return
+          if (classify(error) !== 'retryable') return ownership.fail(error)
           held.refused = error instanceof RetryableError && error.code === 'newer-state'
           held.moved(backoff)
           this.#options.context.log.warn(
@@ -220,13 +249,14 @@ export class Group {
     })()
   }
 
-  async #openOnce(held: Held, attempt: number): Promise<void> {
+  async #openOnce(held: Held, ownership: Ownership): Promise<void> {
     const { ends, step } = this.#options
     const name = this.#nameOf(held)
-    const resumption = await held.slot.open()
+    const resumption = await held.slot.open(ownership)
     const offset = await startOf(ends, step, name, held.partition, resumption)
-    if (!this.#holds(held, attempt)) return
+    if (!this.#holds(held, ownership)) return
     held.refused = false
+    held.openedAt = Date.now()
     held.slot.opened(offset)
     held.state = 'reading'
     held.next = offset
@@ -238,25 +268,25 @@ export class Group {
 
   /** Members join again also where a topic was made anew, and go on where they were: is it still the log that was read? */
   async #verify(held: Held): Promise<void> {
-    const { attempt, partition, next: offset, appendTime } = held
+    const { ownership, partition, next: offset, appendTime } = held
     const { ends, step, context } = this.#options
     try {
       await startOf(ends, step, this.#nameOf(held), partition, { offset, appendTime })
     } catch (error) {
-      if (!this.#holds(held, attempt)) return
-      if (classify(error) === 'fatal') this.#options.fatal(error)
+      if (!this.#holds(held, ownership)) return
+      if (classify(error) === 'fatal') ownership?.fail(error)
       else context.log.debug({ error: oneLine(error) }, 'verifying a log')
     }
   }
 
-  #holds(held: Held, attempt: number): boolean {
-    return !this.#stopped && held.attempt === attempt && this.#held.get(`${held.topic.name}:${held.partition}`) === held
+  #holds(held: Held, ownership: Ownership | undefined): boolean {
+    return !this.#stopped && ownership === held.ownership && ownership?.over === false
   }
 
   #take(name: string, partition: number, messages: readonly KafkaMessage[], highWatermark: number): void {
     const topic = this.#logical.get(name)
     const held = this.#held.get(`${topic?.name}:${partition}`)
-    if (held === undefined || held.state === 'opening' || this.#stopped) return
+    if (held === undefined || held.state === 'opening' || held.state === 'failed' || this.#stopped) return
     const end = this.#options.ends.boundOf(name, partition)
     held.highWatermark = Math.min(highWatermark, end)
     if (jumped(held, messages)) {

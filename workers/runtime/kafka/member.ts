@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { PartitionAssigners, type Consumer, type Kafka, type KafkaMessage } from 'kafkajs'
 import type { Context } from '../definitions.ts'
 import { RetryableError, classify, oneLine } from '../errors.ts'
+import type { Unit } from '../units.ts'
 import { stickyAssigner, type Assignment, type Claim } from './sticky-assigner.ts'
 
 export interface MemberOptions {
@@ -23,7 +24,8 @@ export interface MemberOptions {
   /** @param lapsed whether the group had given us up: others may have owned, and moved, what we hold */
   assigned(assignment: Assignment, lapsed: boolean): void
   taken(topic: string, partition: number, messages: readonly KafkaMessage[], highWatermark: number): void
-  fatal(error: unknown): void
+  /** How it is reported that the group cannot be joined, and that it can again. */
+  readonly unit: Unit
 }
 
 /** A fetch answers at once when there is data; see also client.ts, which has it wait less while a partition is paused. */
@@ -35,6 +37,7 @@ const leaveMs = 3_000
 export class Member {
   readonly #options: MemberOptions
   #consumer: Consumer | undefined
+  readonly #ending = new AbortController()
   #stopped = false
   #restarting = false
   #memberId: string | undefined
@@ -63,11 +66,12 @@ export class Member {
   /** No crash or stall starts the consumer again. */
   settle(): void {
     this.#stopped = true
+    this.#ending.abort()
   }
 
   /** Ends the commits that are under way and leaves the group. */
   async leave(): Promise<void> {
-    this.#stopped = true
+    this.settle()
     // kafkajs leaves its group only once it has begun to fetch, and waits for a join that is under way. Everything is stored
     // by now: where it takes too long the group will notice by itself.
     const leave = async (): Promise<void> => {
@@ -95,9 +99,9 @@ export class Member {
           break
         } catch (error) {
           if (this.#stopped) break
-          if (classify(error) === 'fatal') return this.#options.fatal(error)
+          const pauseMs = classify(error) === 'fatal' ? this.#options.unit.fail(error) : backoff
           await Promise.race([this.#consumer?.disconnect().catch(() => {}), sleep(longestBackoffMs)])
-          await sleep(backoff)
+          await sleep(pauseMs, undefined, { signal: this.#ending.signal }).catch(() => {})
         }
       }
       this.#restarting = false
@@ -174,6 +178,7 @@ export class Member {
       this.#memberId = memberId
       this.#joinsSince++
       this.joined = true
+      this.#options.unit.recovered()
       this.#options.assigned(memberAssignment, lapsed)
     })
     // kafkajs tells the generation with these alone.

@@ -1,5 +1,6 @@
 /** The schema registry: maps ids to schemas and our topics to ids, once each. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import avro, { type Schema } from 'avsc'
 import { COMPATIBILITY, SchemaRegistry, SchemaType } from '@kafkajs/confluent-schema-registry'
 import { schemaText } from '../codec.ts'
 import type { Config } from '../config.ts'
@@ -11,6 +12,8 @@ const attempts = 4
 const conflictPauseMs = 150
 /** A registry's replica may learn of a schema later than its writer, by so much at most. */
 const replicationMs = 5_000
+/** A control holds for so long. */
+const controlMs = 1_000
 /** An id that is not known is asked for again after so long. */
 const againMs = 500
 
@@ -22,6 +25,7 @@ export class Registry {
   readonly #ids = new Map<string, Promise<number>>()
   readonly #schemas = new Map<number, Promise<string | undefined>>()
   readonly #host: string
+  #heldAt = -Infinity
 
   constructor(config: Config, names: Names) {
     const url = new URL(config.schemaRegistryUrl)
@@ -86,6 +90,24 @@ export class Registry {
   }
 
   /**
+   * The control before a record is called unreadable: a registry that was emptied, or exchanged for another, makes every record
+   * unreadable that names one of its ids.
+   * @throws FatalError where it does not hold our schemas under the ids that it gave us, RetryableError where it does not answer
+   */
+  async assertOwnSchemas(): Promise<void> {
+    if (performance.now() - this.#heldAt < controlMs) return
+    for (const [topic, known] of this.#ids) {
+      const id = await known
+      // A client of its own remembers nothing yet.
+      const schema = await this.#fetch(id, this.#connect())
+      if (schema !== undefined && isSame(schema, schemaText(topic))) continue
+      const hint = 'give it back what it held; what the registry does not know any more cannot be read'
+      throw new FatalError('registry', `The schema registry at ${this.#host} does not hold our schema of ${topic} under id ${id} any more: it was emptied or exchanged`, { hint }) // prettier-ignore
+    }
+    this.#heldAt = performance.now()
+  }
+
+  /**
    * @param appended when a message that names the id was appended, in milliseconds: as long as the schema may be too new for the
    *   registry to know it, which is 5 s, it is asked again
    * @returns the schema that the id stands for, or undefined where the registry does not know it
@@ -110,9 +132,9 @@ export class Registry {
     return known
   }
 
-  async #fetch(id: number): Promise<string | undefined> {
+  async #fetch(id: number, own?: SchemaRegistry): Promise<string | undefined> {
     try {
-      const schema = await this.#answer((client) => client.getSchema(id))
+      const schema = await this.#answer((client) => (own ?? client).getSchema(id))
       return 'schema' in schema && typeof schema.schema === 'function'
         ? JSON.stringify(schema.schema({ exportAttrs: true }))
         : undefined
@@ -149,6 +171,20 @@ export class Registry {
         cause,
       })
     return new FatalError('schema', doing, { cause })
+  }
+}
+
+/** Whether two texts are the same schema; registries differ in what they leave out of documentation and order. */
+function isSame(one: string, other: string): boolean {
+  return fingerprintOf(one) === fingerprintOf(other)
+}
+
+const fingerprintOf = (text: string): string | undefined => {
+  try {
+    const schema: Schema = JSON.parse(text)
+    return avro.Type.forSchema(schema).fingerprint().toString('hex')
+  } catch {
+    return undefined
   }
 }
 

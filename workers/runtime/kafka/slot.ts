@@ -1,6 +1,7 @@
 /** What a group and the owner of one of its partitions are to each other. */
 import type { KafkaMessage } from 'kafkajs'
 import type { Topic } from '../definitions.ts'
+import type { Ownership } from '../ownership.ts'
 
 /** Where a slot goes on. */
 export interface Resumption {
@@ -12,13 +13,13 @@ export interface Resumption {
 
 /** What a step does with one assigned partition. */
 export interface Slot {
-  /** Takes ownership and reads where to go on; called again after `reopen`. */
-  open(): Promise<Resumption>
+  /** Takes ownership and reads where to go on; called again, with another, after `reopen` or a failure. */
+  open(ownership: Ownership): Promise<Resumption>
   /** The log from here on will be taken. */
   opened(offset: number): void
   /** Queues messages; must return at once. */
   take(messages: readonly KafkaMessage[], highWatermark: number): void
-  /** The assignment is gone: let go of everything. */
+  /** The ownership is over: let go of everything. */
   close(): void
   /** Messages queued. */
   readonly queued: number
@@ -44,6 +45,4 @@ export interface SlotControl {
   letGo(): void
   /** Something was worked off: reads on where the queue had been full. */
   relieved(): void
-  /** Ends the process. */
-  fatal(error: unknown): void
 }

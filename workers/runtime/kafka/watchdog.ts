@@ -5,6 +5,7 @@
  */
 import type { Context } from '../definitions.ts'
 import { FatalError, oneLine } from '../errors.ts'
+import type { Ownership } from '../ownership.ts'
 import type { Held } from './held.ts'
 import { wayOut, type LogEnds } from './log-ends.ts'
 
@@ -15,13 +16,12 @@ export interface WatchdogOptions {
   /** A topic as the servers call it. */
   nameOf(held: Held): string
   held(): Iterable<Held>
-  /** Whether it still is what it was at that attempt. */
-  holds(held: Held, attempt: number): boolean
+  /** Whether it is still held under that ownership. */
+  holds(held: Held, ownership: Ownership | undefined): boolean
   /** Whether the step waits for a server that it tries again and again: that is no stall. */
   waiting(): boolean
   open(held: Held): void
   restart(cause: string): void
-  fatal(error: unknown): void
 }
 
 const watchMs = 1_000
@@ -51,12 +51,15 @@ export class Watchdog {
       if (held.abandonedAt !== undefined && Date.now() - held.abandonedAt > stallMs) this.#options.open(held)
       const unread = held.state === 'reading' && !held.slot.busy && held.abandonedAt === undefined
       // While a slot waits for its store nothing is fetched, and its lag would stand still.
-      const shut = held.state === 'opening' && held.next > 0
+      const shut = held.state === 'failed' || (held.state === 'opening' && held.next > 0)
+      // With nothing before it there is no work that could show it.
+      if (held.state === 'reading' && held.unit.failed && held.lag === 0 && held.probedAt > held.openedAt) held.unit.recovered() // prettier-ignore
       const due = Date.now() - held.probedAt >= stallMs / probes
       if (due && (shut || (unread && idleMs >= stallMs / probes))) void this.#probe(held)
       const stalled =
         idleMs > stallMs &&
         held.abandonedAt === undefined &&
+        held.state !== 'failed' &&
         (held.slot.busy || held.lag > 0 || held.state === 'opening')
       this.#report(held, stalled, unread ? 'it is not fetched' : held.state === 'opening' ? 'it is not opened' : 'its work hangs') // prettier-ignore
       if (stalled && unread) unfetched ??= held
@@ -80,17 +83,17 @@ export class Watchdog {
   async #probe(held: Held): Promise<void> {
     const { ends, step, context } = this.#options
     const name = this.#options.nameOf(held)
-    const { next, attempt, state } = held
+    const { next, ownership, state } = held
     held.probedAt = Date.now()
     try {
       const { low, high } = await ends.of(name, held.partition)
-      if (!this.#options.holds(held, attempt) || held.state !== state) return
+      if (!this.#options.holds(held, ownership) || held.state !== state) return
       held.highWatermark = Math.max(held.highWatermark, high)
       if (state !== 'reading') return
       if (held.next >= high) held.moved()
       if (next <= high && held.next >= low) return
       const message = `${step} stands at offset ${held.next} of ${name}:${held.partition}, whose log holds ${low} to ${high}`
-      this.#options.fatal(
+      ownership?.fail(
         new FatalError('offset', `${message}: it was cut or made anew while it was read`, { hint: wayOut(step) }),
       )
     } catch (error) {

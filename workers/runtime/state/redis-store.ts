@@ -233,6 +233,11 @@ export class RedisStore {
     await this.#redis.multi().del(key).hset(key, offsetField, offset, generationField, generation).exec()
   }
 
+  /** Writes a field of a slot that its owner reads when it opens it. */
+  async note(name: SlotName, field: string, text: string): Promise<void> {
+    await this.#redis.hset(this.#key(name), field, text)
+  }
+
   /** Moves the offset of a slot; the token is taken off, so that a running owner reads it again. */
   async setOffset(name: SlotName, offset: number): Promise<void> {
     const key = this.#key(name)

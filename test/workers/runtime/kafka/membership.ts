@@ -16,6 +16,7 @@ import { createKafka, createNames, type Names } from '../../../../workers/runtim
 import { Group } from '../../../../workers/runtime/kafka/group.ts'
 import { LogEnds } from '../../../../workers/runtime/kafka/log-ends.ts'
 import type { Resumption, Slot, SlotControl } from '../../../../workers/runtime/kafka/slot.ts'
+import { Units } from '../../../../workers/runtime/units.ts'
 import { WatchSchema } from '../../../../workers/runtime/watch.ts'
 import { eventually, freshPrefix, servers } from '../../../support/servers.ts'
 
@@ -131,9 +132,14 @@ export class Membership {
         controls.set(control.partition, control)
         return slot
       },
-      fatal: (error) => {
-        throw error
-      },
+      units: new Units({
+        context,
+        health: { register: () => () => {} },
+        alone: false,
+        fatal: (error) => {
+          throw error
+        },
+      }),
     })
     const held = (): number[] =>
       slots.filter(({ closed }) => !closed).map(({ partition }) => partition).toSorted((a, b) => a - b) // prettier-ignore
