@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { loadConfig } from '../../workers/runtime/config.ts'
 import { createKafka } from '../../workers/runtime/kafka/client.ts'
+import { makeTopics } from '../../workers/runtime/kafka/make-topics.ts'
 import { createLogger } from '../../workers/runtime/logger.ts'
 import { lineTopics } from './names.ts'
 
@@ -24,7 +25,7 @@ export async function prepareBareLine(env: Readonly<Record<string, string>>): Pr
   const config = loadConfig(env)
   const admin = createKafka(config, createLogger(config, 'bench')).admin()
   await admin.connect()
-  await admin.createTopics({ waitForLeaders: false, topics: lineTopics.map((topic) => ({ topic, numPartitions: 1 })) })
+  await makeTopics(admin, lineTopics.map((topic) => ({ topic, numPartitions: 1 }))) // prettier-ignore
   await admin.disconnect()
   const client = new pg.Client({ connectionString: config.databaseUrl })
   await client.connect()

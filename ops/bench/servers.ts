@@ -7,6 +7,7 @@ import { loadConfig } from '../../workers/runtime/config.ts'
 import type { Topic } from '../../workers/runtime/definitions.ts'
 import { createKafka, createNames, Partitioner } from '../../workers/runtime/kafka/client.ts'
 import { Registry } from '../../workers/runtime/kafka/registry.ts'
+import { makeTopics } from '../../workers/runtime/kafka/make-topics.ts'
 import { createLogger } from '../../workers/runtime/logger.ts'
 import { prepare } from '../local/demo/installation.ts'
 import { startStack, type Stack } from '../local/stack.ts'
@@ -48,10 +49,8 @@ export async function startBenchServers(
     })
     const admin = kafka.admin()
     await Promise.all([producer.connect(), admin.connect()])
-    await admin.createTopics({
-      waitForLeaders: false,
-      topics: [passedName, corruptName].map((topic) => ({ topic, numPartitions: topics.marketTrades.partitions })),
-    })
+    const { partitions: numPartitions } = topics.marketTrades
+    await makeTopics(admin, [passedName, corruptName].map((topic) => ({ topic, numPartitions }))) // prettier-ignore
     await admin.disconnect()
     const database = new pg.Pool({ connectionString: env.DATABASE_URL, max: 8 })
     database.on('error', () => {})

@@ -22,8 +22,8 @@ export async function readDeadLetters(
   const admin = await servers.admin()
   await assertTopics(admin, names, [topics.deadLetters])
   const topic = names.topic(topics.deadLetters)
-  const ends = await admin.fetchTopicOffsets(topic)
-  const stretches = ends.map(({ partition, low, high }) => ({ partition, from: Number(low), to: Number(high) }))
+  const ends = await servers.ends.all(topic)
+  const stretches = ends.map(({ partition, low, high }) => ({ partition, from: low, to: high }))
   const reader = new MessageReader(topics.deadLetters, registry)
   const seen = new Set<string>()
   await followTopic({ kafka, admin, names }, topic, stretches, async (message, partition) => {

@@ -3,6 +3,7 @@ import { topics } from '../../schemas/topics.ts'
 import type { Topic } from '../runtime/definitions.ts'
 import { RetryableError } from '../runtime/errors.ts'
 import type { Installation } from '../runtime/installation.ts'
+import { within } from '../runtime/kafka/until-answered.ts'
 import { SnapshotWriter } from '../runtime/state/snapshots.ts'
 import type { SlotName } from '../runtime/state/redis-store.ts'
 import { storedGeneration } from '../runtime/state/version.ts'
@@ -37,8 +38,8 @@ export async function beginGeneration(
   const schemaIds = await registerSchemas(servers, [topics.stateSnapshots])
   const writer = new SnapshotWriter({ context, step: slot.step, names, store, accumulator, schemaIds })
   const { token } = await store.claim(slot)
-  const written = await writer.write(slot, token)
-  accumulator.close()
+  const writing = within(`Writing the snapshot of ${slot.topic}:${slot.partition}`, writer.write(slot, token))
+  const written = await writing.finally(() => accumulator.close())
   if (written === undefined)
     throw new RetryableError('fence-lost', `a worker has claimed ${slot.topic}:${slot.partition} meanwhile`, {
       hint: 'stop the step and do it again',

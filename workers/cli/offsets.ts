@@ -5,6 +5,7 @@ import type { Server } from '../runtime/config-schema.ts'
 import type { Processor, Sink } from '../runtime/definitions.ts'
 import { FatalError } from '../runtime/errors.ts'
 import type { Installation } from '../runtime/installation.ts'
+import { untilAnswered } from '../runtime/kafka/until-answered.ts'
 import { inputsOf } from '../runtime/topology.ts'
 import { printTable, toJson, type App } from './app.ts'
 import { target, type Target } from './options.ts'
@@ -91,10 +92,12 @@ const serversFor = (steps: readonly { readonly kind: 'processor' | 'sink' }[]): 
 /** @returns where each slot of a step stands. */
 async function standingsOf(step: Processor | Sink, servers: Installation, admin: Admin): Promise<Standing[]> {
   const slots = slotsOf(step, {})
-  const ends = await endsOf(slots, servers, admin)
+  const ends = await endsOf(slots, servers)
   const groupId = servers.names.group(step.name)
   const groupTopics = inputsOf(step).map((topic) => servers.names.topic(topic))
-  const commits = await admin.fetchOffsets({ groupId, topics: groupTopics })
+  const commits = await untilAnswered(`Asking where the group ${groupId} stands`, () =>
+    admin.fetchOffsets({ groupId, topics: groupTopics }),
+  )
   return Promise.all(
     slots.map(async (slot, at) => {
       const { topic, partition } = slot
@@ -123,7 +126,7 @@ async function moveAll(app: App, name: string, options: ResetOptions): Promise<v
   await withServers(app, required, async (servers) => {
     const admin = await servers.admin()
     await assertTopics(admin, servers.names, inputsOf(step))
-    const ends = await endsOf(slots, servers, admin)
+    const ends = await endsOf(slots, servers)
     const moves = await Promise.all(
       slots.map(async (slot, at) => {
         const { start = 0, end = 0 } = ends[at] ?? {}

@@ -6,6 +6,7 @@ import type { Topic } from '../runtime/definitions.ts'
 import { FatalError } from '../runtime/errors.ts'
 import { redriveHeaders } from '../runtime/headers.ts'
 import type { Installation } from '../runtime/installation.ts'
+import { append } from '../runtime/kafka/make-topics.ts'
 import { readStretch } from '../runtime/kafka/read.ts'
 import type { FiledLetter } from './dead-letter-log.ts'
 
@@ -31,7 +32,7 @@ export async function redrive(
     const sent: IHeaders = { ...headers, ...redriveHeadersOf({ step, offset, skip: what === 'skip' }) }
     const message = { key, value: what === 'skip' ? null : value, partition, headers: sent }
     const compression = isLarge(topic) ? CompressionTypes.GZIP : CompressionTypes.None
-    await producer.send({ topic: servers.names.topic(topic), messages: [message], acks: -1, compression })
+    await append(producer, { topic: servers.names.topic(topic), messages: [message], compression })
   }
 }
 

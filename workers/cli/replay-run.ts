@@ -4,10 +4,11 @@ import type { Admin } from 'kafkajs'
 import { topics } from '../../schemas/topics.ts'
 import type { Config } from '../runtime/config.ts'
 import type { Processor, Topic } from '../runtime/definitions.ts'
-import { FatalError, RetryableError, classify } from '../runtime/errors.ts'
+import { FatalError, RetryableError } from '../runtime/errors.ts'
 import type { Installation } from '../runtime/installation.ts'
 import type { Bounds } from '../runtime/kafka/log-ends.ts'
 import type { Names } from '../runtime/kafka/client.ts'
+import { untilAnswered } from '../runtime/kafka/until-answered.ts'
 import { runSteps } from '../runtime/run.ts'
 import type { Watch } from '../runtime/watch.ts'
 import type { ReplayPlan, SourcePartition } from './replay-plan.ts'
@@ -34,7 +35,6 @@ export interface OwnStretch {
 }
 
 const pollMs = 200
-const attempts = 50
 /** So many times `STALL_MS` without a checkpoint, and the replay gives up. */
 const patience = 4
 
@@ -69,7 +69,8 @@ export async function runReplay(run: ReplayRun): Promise<OwnStretch[]> {
 
 /** @throws FatalError where the namespace is in use */
 async function create(own: readonly Topic[], config: Config, names: Names, admin: Admin): Promise<void> {
-  const taken = (await admin.listTopics()).filter((name) => name.startsWith(names.topic('')))
+  const all = await untilAnswered('Asking the brokers for their topics', () => admin.listTopics())
+  const taken = all.filter((name) => name.startsWith(names.topic('')))
   if (taken.length > 0) {
     const hint = 'choose another --namespace, or leave it out'
     throw new FatalError('replay', `The namespace ${config.namespace} has topics: ${taken.join(', ')}`, { hint })
@@ -120,7 +121,7 @@ async function workedOff(step: Processor, servers: Installation, stopped: AbortS
     const left: string[] = []
     for (const topic of step.inputs)
       for (let partition = 0; partition < topic.partitions; partition++) {
-        const { low, high } = await patiently(() => ends.of(inputNames.topic(topic), partition))
+        const { low, high } = await ends.of(inputNames.topic(topic), partition)
         const stored = (await store.offset({ step: step.name, topic: topic.name, partition })) ?? low
         if (stored < high) left.push(`${step.name} stands at ${stored} of ${topic.name}:${partition}, the end is ${high}`) // prettier-ignore
       }
@@ -134,23 +135,11 @@ async function workedOff(step: Processor, servers: Installation, stopped: AbortS
   }
 }
 
-/** Topics that were just made have no leader yet. @throws what was answered last, after 10 s */
-async function patiently<T>(question: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await question()
-    } catch (error) {
-      if (classify(error) !== 'retryable' || attempt === attempts) throw error
-      await sleep(pollMs)
-    }
-  }
-}
-
 async function endsOf(own: readonly Topic[], { ends, names }: Installation): Promise<OwnStretch[]> {
   const found: OwnStretch[] = []
   for (const topic of own) {
     for (let partition = 0; partition < topic.partitions; partition++) {
-      const { low, high } = await patiently(() => ends.of(names.topic(topic), partition))
+      const { low, high } = await ends.of(names.topic(topic), partition)
       found.push({ topic, partition, from: low, to: high })
     }
   }
@@ -165,7 +154,9 @@ async function trim(warm: readonly OwnStretch[], names: Names, admin: Admin): Pr
   )
   for (const [topic, partitions] of written) {
     const offsets = partitions.map(({ partition, to }) => ({ partition, offset: String(to) }))
-    await admin.deleteTopicRecords({ topic, partitions: offsets })
+    await untilAnswered(`Deleting what warming up wrote to ${topic}`, () =>
+      admin.deleteTopicRecords({ topic, partitions: offsets }),
+    )
   }
 }
 

@@ -5,6 +5,7 @@ import type { Server } from '../runtime/config-schema.ts'
 import { createContext } from '../runtime/context.ts'
 import { RetryableError } from '../runtime/errors.ts'
 import { Installation, type Failing, type Reading } from '../runtime/installation.ts'
+import { answerMs } from '../runtime/kafka/until-answered.ts'
 import { WatchSchema, type Watch } from '../runtime/watch.ts'
 import type { App } from './app.ts'
 
@@ -54,7 +55,8 @@ export async function withInstallation<T>(
   const health = { port: 0, register: () => () => {}, close: async () => {} }
   const context = createContext(config, watch, 'command', ending.signal)
   try {
-    return await Promise.race([work(new Installation(context, health, shutdown, reading, failing)), failed.promise])
+    const patient = { ...reading, patienceMs: answerMs }
+    return await Promise.race([work(new Installation(context, health, shutdown, patient, failing)), failed.promise])
   } finally {
     for (const release of releasers.reverse()) await release()
   }

@@ -3,6 +3,7 @@ import type { Admin } from 'kafkajs'
 import type { Processor, Sink, Step, Topic } from '../runtime/definitions.ts'
 import { FatalError } from '../runtime/errors.ts'
 import type { Installation } from '../runtime/installation.ts'
+import { untilAnswered } from '../runtime/kafka/until-answered.ts'
 import { inputsOf } from '../runtime/topology.ts'
 import { find, type App } from './app.ts'
 import { wholeNumber } from './options.ts'
@@ -56,8 +57,9 @@ export function slotsOf(step: Processor | Sink, { topic, partition }: SlotOption
 
 /** @throws FatalError where a process runs the step: it would go on with what it holds in memory */
 export async function assertStopped(step: Step, { names }: Installation, admin: Admin): Promise<void> {
-  const { groups } = await admin.describeGroups([names.group(step.name)])
-  const members = groups.flatMap((group) => group.members)
+  const group = names.group(step.name)
+  const { groups } = await untilAnswered(`Asking for the members of ${group}`, () => admin.describeGroups([group]))
+  const members = groups.flatMap((one) => one.members)
   if (members.length === 0) return
   const hosts = [...new Set(members.map(({ clientHost }) => clientHost.replace(/^\//, '')))].join(', ')
   throw new FatalError('usage', `${step.name} runs: its group has ${members.length} members, from ${hosts}`, {

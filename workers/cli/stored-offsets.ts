@@ -1,8 +1,9 @@
 /** Where slots stand in their logs; the offset is stored with the results: in Redis for processors, in the database for sinks. */
-import type { Admin } from 'kafkajs'
 import type { Step, Topic } from '../runtime/definitions.ts'
 import { FatalError } from '../runtime/errors.ts'
 import type { Installation } from '../runtime/installation.ts'
+import type { End } from '../runtime/kafka/log-ends.ts'
+import { untilAnswered } from '../runtime/kafka/until-answered.ts'
 import { forgetSnapshots } from './forget-snapshots.ts'
 import { acceptedField } from '../runtime/state/task-notes.ts'
 import type { ChosenSlot } from './slots.ts'
@@ -28,16 +29,13 @@ export async function storedOffset(slot: ChosenSlot, servers: Installation): Pro
 /** The logs' first offsets and those behind their last, slot by slot. */
 export async function endsOf(
   slots: readonly ChosenSlot[],
-  { names }: Installation,
-  admin: Admin,
+  { names, ends }: Installation,
 ): Promise<{ start: number; end: number }[]> {
-  const topics = [...new Set(slots.map(({ topic }) => topic))]
-  const known = new Map<Topic, readonly { partition: number; low: string; high: string }[]>()
-  // One after the other: the client loses its metadata when it is asked for several new topics at once.
-  for (const topic of topics) known.set(topic, await admin.fetchTopicOffsets(names.topic(topic)))
+  const known = new Map<Topic, readonly End[]>()
+  for (const topic of new Set(slots.map(({ topic }) => topic))) known.set(topic, await ends.all(names.topic(topic)))
   return slots.map(({ topic, partition }) => {
-    const ends = known.get(topic)?.find((one) => one.partition === partition)
-    return { start: Number(ends?.low ?? 0), end: Number(ends?.high ?? 0) }
+    const found = known.get(topic)?.find((one) => one.partition === partition)
+    return { start: found?.low ?? 0, end: found?.high ?? 0 }
   })
 }
 
@@ -79,7 +77,7 @@ export async function moveOffsets(step: Step, moves: readonly Move[], servers: I
       await store.setOffset(name, offset)
     }
   }
-  await commitOffsets(step, moves, servers)
+  await untilAnswered(`Committing offsets of ${step.name} to Kafka`, () => commitOffsets(step, moves, servers))
 }
 
 /** As a member of the group for a moment; the admin client's own way waits seconds for a fetch of every partition. */

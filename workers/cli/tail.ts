@@ -68,14 +68,12 @@ async function stretchesOf(
   servers: Installation,
 ): Promise<Omit<Stretch, 'topic'>[]> {
   const only = key === undefined ? undefined : new Partitioner(topic).of(key)
-  const admin = await servers.admin()
-  const ends = await admin.fetchTopicOffsets(servers.names.topic(topic))
+  const ends = await servers.ends.all(servers.names.topic(topic))
   return ends
     .filter(({ partition }) => only === undefined || partition === only)
     .map(({ partition, low, high }) => {
-      const [start, end] = [Number(low), Number(high)]
-      const first = from === 'earliest' ? start : from === 'latest' ? end : Math.max(start, end - from.last)
-      return { partition, from: first, to: follow ? Infinity : end }
+      const first = from === 'earliest' ? low : from === 'latest' ? high : Math.max(low, high - from.last)
+      return { partition, from: first, to: follow ? Infinity : high }
     })
 }
 

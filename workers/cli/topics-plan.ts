@@ -3,6 +3,7 @@ import kafkajs, { type Admin } from 'kafkajs'
 import type { Topic } from '../runtime/definitions.ts'
 import { FatalError } from '../runtime/errors.ts'
 import type { Names } from '../runtime/kafka/client.ts'
+import { untilAnswered } from '../runtime/kafka/until-answered.ts'
 
 export interface Setting {
   readonly name: string
@@ -100,7 +101,7 @@ export const migrationHint =
 
 /** Asks for all topics: asking for one that is missing can create it. */
 async function partitionCounts(admin: Admin): Promise<Map<string, number>> {
-  const { topics } = await admin.fetchTopicMetadata()
+  const { topics } = await untilAnswered('Asking the brokers for their topics', () => admin.fetchTopicMetadata())
   return new Map(topics.map(({ name, partitions }) => [name, partitions.length]))
 }
 
@@ -115,7 +116,9 @@ const dynamicTopicConfig = 1
 async function describe(admin: Admin, names: readonly string[]): Promise<Map<string, Described[]>> {
   if (names.length === 0) return new Map()
   const resources = names.map((name) => ({ type: kafkajs.ConfigResourceTypes.TOPIC, name }))
-  const answer = await admin.describeConfigs({ includeSynonyms: false, resources })
+  const answer = await untilAnswered("Asking for the topics' settings", () =>
+    admin.describeConfigs({ includeSynonyms: false, resources }),
+  )
   return new Map(
     answer.resources.map(({ resourceName, configEntries }) => [
       resourceName,

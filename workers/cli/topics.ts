@@ -1,17 +1,16 @@
 /** `topics apply|list`: creates topics and brings their settings to what schemas/topics.ts says. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
 import kafkajs, { type Admin } from 'kafkajs'
 import { topics as knownTopics } from '../../schemas/topics.ts'
 import type { Topic } from '../runtime/definitions.ts'
-import { FatalError } from '../runtime/errors.ts'
+import { FatalError, classify } from '../runtime/errors.ts'
+import { makeTopics } from '../runtime/kafka/make-topics.ts'
+import { untilAnswered } from '../runtime/kafka/until-answered.ts'
 import { printTable, toJson, type App } from './app.ts'
 import { withServers } from './servers.ts'
 import { migrationHint, partitionFaults, planTopics, type TopicPlan } from './topics-plan.ts'
 
 const all: readonly Topic[] = Object.values(knownTopics)
-/** How often brokers are asked whether they know the topics that were created. */
-const [knownAttempts, knownPauseMs] = [60, 250]
 
 interface ApplyOptions {
   readonly dryRun?: true
@@ -63,7 +62,10 @@ function apply(app: App, { dryRun }: ApplyOptions): Promise<void> {
   })
 }
 
-/** @throws FatalError where the brokers refuse */
+/**
+ * Resolves when every partition of the topics has a leader.
+ * @throws FatalError where the brokers refuse, RetryableError where they do not answer
+ */
 export async function createTopics(
   admin: Admin,
   missing: readonly TopicPlan[],
@@ -77,25 +79,11 @@ export async function createTopics(
     configEntries: [...settings],
   }))
   try {
-    // kafkajs waits for leaders, but takes it for an error that a KRaft broker has not heard of the topics yet.
-    await admin.createTopics({ topics, waitForLeaders: false })
-    await known(admin, topics.map(({ topic }) => topic)) // prettier-ignore
+    await makeTopics(admin, topics)
   } catch (cause) {
+    if (classify(cause) === 'retryable') throw cause
     const hint = `are there brokers for REPLICATION_FACTOR ${replicationFactor}, and may this user create topics?`
     throw new FatalError('topic', `Creating ${missing.length} topics`, { cause, hint })
-  }
-}
-
-/** Resolves when the brokers know the topics. @throws what they answered last, after 15 s */
-async function known(admin: Admin, topics: string[]): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      await admin.fetchTopicMetadata({ topics })
-      return
-    } catch (error) {
-      if (attempt === knownAttempts) throw error
-      await sleep(knownPauseMs)
-    }
   }
 }
 
@@ -106,7 +94,7 @@ async function alter(admin: Admin, changed: readonly TopicPlan[]): Promise<void>
     name,
     configEntries: [...settings],
   }))
-  await admin.alterConfigs({ validateOnly: false, resources })
+  await untilAnswered('Changing settings of topics', () => admin.alterConfigs({ validateOnly: false, resources }))
 }
 
 function list(app: App, { json }: ListOptions): Promise<void> {
@@ -115,8 +103,8 @@ function list(app: App, { json }: ListOptions): Promise<void> {
     const plans = await planTopics(admin, servers.names, all, servers.context.config.replicationFactor)
     const found = []
     for (const { topic, name, partitions } of plans) {
-      const ends = partitions === undefined ? [] : await admin.fetchTopicOffsets(name)
-      const messages = ends.reduce((sum, { low, high }) => sum + Number(high) - Number(low), 0)
+      const ends = partitions === undefined ? [] : await servers.ends.all(name)
+      const messages = ends.reduce((sum, { low, high }) => sum + high - low, 0)
       found.push({ topic: name, partitions: partitions ?? null, messages, cleanup: topic.cleanup })
     }
     if (json) return app.print(toJson(found, 2))

@@ -5,7 +5,7 @@ import type { Context, Step } from './definitions.ts'
 import { RetryableError, classify, oneLine } from './errors.ts'
 import type { Health } from './health.ts'
 import { createKafka, createNames, type Names } from './kafka/client.ts'
-import { LogEnds, type Bounds } from './kafka/log-ends.ts'
+import { LogEnds, type Bounds, type ReadTime } from './kafka/log-ends.ts'
 import { readStretch } from './kafka/read.ts'
 import { Registry } from './kafka/registry.ts'
 import type { Shutdown } from './shutdown.ts'
@@ -18,6 +18,8 @@ import { Units } from './units.ts'
 export interface Reading {
   readonly inputNames?: Names
   readonly bounds?: Bounds
+  /** How long a question about a log's ends is asked again: for commands, since steps try again themselves. */
+  readonly patienceMs?: number
 }
 
 /** What becomes of a unit that fails: it is tried again while the others go on, or the process ends, as a command does. */
@@ -45,7 +47,7 @@ export class Installation {
     context: Context,
     health: Health,
     shutdown: Shutdown,
-    { inputNames, bounds }: Reading = {},
+    { inputNames, bounds = new Map(), patienceMs = 0 }: Reading = {},
     failing: Failing = 'together',
   ) {
     this.context = context
@@ -53,7 +55,8 @@ export class Installation {
     this.#shutdown = shutdown
     this.names = createNames(context.config.namespace)
     this.inputNames = inputNames ?? this.names
-    this.ends = new LogEnds(() => this.admin(), bounds, (topic, partition, offset) => this.#appendTime(topic, partition, offset)) // prettier-ignore
+    const read: ReadTime = (topic, partition, offset) => this.#appendTime(topic, partition, offset)
+    this.ends = new LogEnds(() => this.admin(), { bounds, read, patienceMs })
     this.kafka = createKafka(context.config, context.log)
     this.units = new Units({ context, health, alone: failing === 'alone', fatal: (error) => this.fatal(error) })
   }

@@ -1,6 +1,8 @@
 /** What a demo says at its end. */
 import { topics } from '../../../schemas/topics.ts'
 import { createKafka, createNames } from '../../../workers/runtime/kafka/client.ts'
+import { LogEnds } from '../../../workers/runtime/kafka/log-ends.ts'
+import { answerMs } from '../../../workers/runtime/kafka/until-answered.ts'
 import { loadConfig } from '../../../workers/runtime/config.ts'
 import { createLogger } from '../../../workers/runtime/logger.ts'
 import type { AlertOutcome } from './alert-checks.ts'
@@ -30,12 +32,13 @@ export async function countTopics(env: Readonly<Record<string, string>>): Promis
   const config = loadConfig({ ...env, LOG_LEVEL: 'silent' })
   const names = createNames(config.namespace)
   const admin = createKafka(config, createLogger(config, 'demo')).admin()
+  const ends = new LogEnds(async () => admin, { patienceMs: answerMs })
   await admin.connect()
   try {
     const counts: Record<string, number> = {}
     for (const topic of Object.values(topics)) {
-      const ends = await admin.fetchTopicOffsets(names.topic(topic))
-      counts[topic.name] = ends.reduce((sum, { high, low }) => sum + Number(high) - Number(low), 0)
+      const found = await ends.all(names.topic(topic))
+      counts[topic.name] = found.reduce((sum, { high, low }) => sum + high - low, 0)
     }
     return counts
   } finally {

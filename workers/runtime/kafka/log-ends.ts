@@ -2,11 +2,13 @@
 import type { Admin } from 'kafkajs'
 import { FatalError } from '../errors.ts'
 import type { Resumption } from './slot.ts'
+import { untilAnswered } from './until-answered.ts'
 
 /** Brokers' clocks differ, and a new leader may date what it appends before what the old one did. */
 const clockSlackMs = 5_000
 
-interface End {
+/** First offset of a partition, and the offset behind its last. */
+export interface End {
   readonly partition: number
   readonly low: number
   readonly high: number
@@ -18,18 +20,28 @@ export type Bounds = ReadonlyMap<string, number>
 /** Reads when the message at an offset was appended, in milliseconds; undefined where there is none. */
 export type ReadTime = (topic: string, partition: number, offset: number) => Promise<number | undefined>
 
+export interface LogEndsOptions {
+  readonly bounds?: Bounds
+  readonly read?: ReadTime
+  /** How long a question that is refused is asked again, in milliseconds; not at all where steps try again themselves. */
+  readonly patienceMs?: number
+}
+
 export class LogEnds {
   readonly #admin: () => Promise<Admin>
   readonly #bounds: Bounds
   readonly #read: ReadTime
+  readonly #patienceMs: number
   #last: Promise<unknown> = Promise.resolve()
   /** Questions that wait for their turn, so that many about one topic are asked once. */
   readonly #waiting = new Map<string, Promise<readonly End[]>>()
 
-  constructor(admin: () => Promise<Admin>, bounds: Bounds = new Map(), read: ReadTime = async () => undefined) {
+  constructor(admin: () => Promise<Admin>, options: LogEndsOptions = {}) {
+    const { bounds = new Map(), read = async () => undefined, patienceMs = 0 } = options
     this.#admin = admin
     this.#bounds = bounds
     this.#read = read
+    this.#patienceMs = patienceMs
   }
 
   /** @returns the offset at which readers stop; Infinity where they go on for ever. */
@@ -39,6 +51,30 @@ export class LogEnds {
 
   /** @returns first offset and the offset behind the last of a partition. */
   async of(topic: string, partition: number): Promise<{ low: number; high: number }> {
+    const { low, high } = (await this.all(topic)).find((end) => end.partition === partition) ?? { low: 0, high: 0 }
+    return { low, high }
+  }
+
+  /** @returns the ends of all partitions of a topic. */
+  async all(topic: string): Promise<readonly End[]> {
+    const ends = await untilAnswered(`Asking where ${topic} ends`, () => this.#ends(topic), this.#patienceMs)
+    return ends.map((end) => ({ ...end, high: Math.min(end.high, this.boundOf(topic, end.partition)) }))
+  }
+
+  /** @returns the first offset that was appended at `timeMs` or later, or the log's end. */
+  async since(topic: string, partition: number, timeMs: number): Promise<number> {
+    const ask = (): Promise<readonly { partition: number; offset: string }[]> =>
+      this.#inTurn(async () => (await this.#admin()).fetchTopicOffsetsByTimestamp(topic, timeMs))
+    const ends = await untilAnswered(`Asking what was appended to ${topic} when`, ask, this.#patienceMs)
+    return Number(ends.find((end) => end.partition === partition)?.offset ?? 0)
+  }
+
+  /** @returns when the message at an offset was appended, in milliseconds; undefined where it is gone. */
+  timeOf(topic: string, partition: number, offset: number): Promise<number | undefined> {
+    return this.#read(topic, partition, offset)
+  }
+
+  #ends(topic: string): Promise<readonly End[]> {
     let answer = this.#waiting.get(topic)
     if (answer === undefined) {
       answer = this.#inTurn(async () => {
@@ -48,19 +84,7 @@ export class LogEnds {
       })
       this.#waiting.set(topic, answer)
     }
-    const { low, high } = (await answer).find((end) => end.partition === partition) ?? { low: 0, high: 0 }
-    return { low, high: Math.min(high, this.boundOf(topic, partition)) }
-  }
-
-  /** @returns the first offset that was appended at `timeMs` or later, or the log's end. */
-  async since(topic: string, partition: number, timeMs: number): Promise<number> {
-    const ends = await this.#inTurn(async () => (await this.#admin()).fetchTopicOffsetsByTimestamp(topic, timeMs))
-    return Number(ends.find((end) => end.partition === partition)?.offset ?? 0)
-  }
-
-  /** @returns when the message at an offset was appended, in milliseconds; undefined where it is gone. */
-  timeOf(topic: string, partition: number, offset: number): Promise<number | undefined> {
-    return this.#read(topic, partition, offset)
+    return answer
   }
 
   #inTurn<T>(question: () => Promise<T>): Promise<T> {

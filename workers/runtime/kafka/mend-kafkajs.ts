@@ -114,12 +114,30 @@ function forgiveLateMetadata(): void {
   })
 }
 
+/**
+ * What no broker has answered is given as nothing, over which the callers stumble: where a topic ends that the metadata do not
+ * tell of, and all topics while one of them has no leader.
+ */
+function refuseMissingAnswers(): void {
+  wrap('cluster', 'fetchTopicsOffset', async (_cluster, ask) => {
+    const answer = await ask()
+    if (!Array.isArray(answer) || answer.length > 0) return answer
+    throw new RetryableError('unavailable', 'The client does not know the topic yet')
+  })
+  wrap('cluster', 'metadata', async (_cluster, ask) => {
+    const answer = await ask()
+    if (answer !== null) return answer
+    throw new RetryableError('unavailable', 'No broker told of its topics')
+  })
+}
+
 /** Has kafkajs use these. @throws Error where a class is not what it was. */
 export function mendKafkajs(): void {
   boundTimers()
   dropSilentConnections()
   hastenResumption()
   forgiveLateMetadata()
+  refuseMissingAnswers()
 }
 
 function prototypeOf(path: string, method: string): Record<string, unknown> {

@@ -1,7 +1,8 @@
 /** Reads a stretch of a partition once, outside any step's group: for journals, `tail`, dead letters and replays. */
 import { randomUUID } from 'node:crypto'
-import type { Admin, Kafka, KafkaMessage } from 'kafkajs'
-import { RetryableError } from '../errors.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Admin, Batch, Consumer, Kafka, KafkaMessage } from 'kafkajs'
+import { RetryableError, classify } from '../errors.ts'
 import type { Names } from './client.ts'
 
 export interface Stretch {
@@ -20,12 +21,14 @@ export interface ReadOptions {
   readonly names: Names
 }
 
-/** Without news for so long while messages should be there, the read fails. */
+/** Without news for so long while messages should be there, or with nothing but errors for so long, the read fails. */
 const patienceMs = 15_000
+const firstPauseMs = 100
+const longestPauseMs = 1_000
 
 /**
  * Reads the messages of a stretch in order; offsets that were compacted away are missing.
- * @throws Error where the broker does not deliver
+ * @throws RetryableError where the broker does not deliver
  */
 export async function readStretch(options: ReadOptions, stretch: Stretch): Promise<KafkaMessage[]> {
   const messages: KafkaMessage[] = []
@@ -48,71 +51,164 @@ export async function followPartition(
   await followTopic(options, topic, [stretch], each, signal)
 }
 
+type Each = (message: KafkaMessage, partition: number) => Promise<void> | void
+
 /**
  * Calls `each` with every message of several stretches of a topic, each partition's in order; a stretch that ends at
- * Infinity goes on with what is appended.
+ * Infinity goes on with what is appended. A broker that refuses is asked again, and goes on where it was.
  * @param signal ends the reading early
- * @throws Error where the broker does not deliver, and whatever `each` throws
+ * @throws RetryableError where the broker does not deliver, and whatever `each` throws
  */
 export async function followTopic(
-  { kafka, admin, names }: ReadOptions,
+  options: ReadOptions,
   topic: string,
   stretches: readonly Omit<Stretch, 'topic'>[],
-  each: (message: KafkaMessage, partition: number) => Promise<void> | void,
+  each: Each,
   signal?: AbortSignal,
 ): Promise<void> {
-  const open = new Map(stretches.filter(({ from, to }) => from < to).map((stretch) => [stretch.partition, stretch]))
-  if (open.size === 0 || signal?.aborted) return
-  const groupId = `${names.group('reader')}-${randomUUID()}`
-  const consumer = kafka.consumer({ groupId, maxWaitTimeInMs: 100, retry: { restartOnFailure: async () => false } })
-  let timer: NodeJS.Timeout | undefined
-  try {
-    await consumer.connect()
-    await new Promise<void>((resolve, reject) => {
-      const wait = (): void => {
-        clearTimeout(timer)
-        const due = [...open.values()].find(({ to }) => to !== Infinity)
-        if (due === undefined) return
-        const what = `reading ${topic}:${due.partition} from ${due.from} brought nothing for ${patienceMs} ms`
-        timer = setTimeout(() => reject(new RetryableError('timeout', what)), patienceMs)
-      }
-      wait()
-      signal?.addEventListener('abort', () => resolve(), { once: true })
+  const reading = new Reading(options, topic, stretches, each, signal)
+  let failingSince = Infinity
+  for (let pauseMs = firstPauseMs; !reading.done; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
+    const { batches } = reading
+    try {
+      await reading.read()
+    } catch (error) {
+      if (reading.over || classify(error) !== 'retryable') throw error
+      const now = performance.now()
+      if (reading.batches > batches || reading.memberMs > patienceMs) [failingSince, pauseMs] = [now, firstPauseMs]
+      failingSince = Math.min(failingSince, now)
+      if (now - failingSince > patienceMs) throw new RetryableError('unavailable', `Reading ${topic}`, { cause: error })
+      await sleep(pauseMs, undefined, { signal }).catch(() => {})
+    }
+  }
+}
+
+interface Open {
+  readonly partition: number
+  readonly to: number
+  /** Next offset to hand over. */
+  from: number
+}
+
+/** Stretches of a topic as far as they are not read. */
+class Reading {
+  readonly #options: ReadOptions
+  readonly #topic: string
+  readonly #open: Map<number, Open>
+  readonly #each: Each
+  readonly #signal: AbortSignal | undefined
+  #timer: NodeJS.Timeout | undefined
+  /** Whether it has failed for good: `each` has thrown, or nothing came for too long. */
+  over = false
+  /** Batches that came. */
+  batches = 0
+  /** For how long the last consumer read before it failed, in milliseconds. */
+  memberMs = 0
+
+  constructor(
+    options: ReadOptions,
+    topic: string,
+    stretches: readonly Omit<Stretch, 'topic'>[],
+    each: Each,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#options = options
+    this.#topic = topic
+    const open = stretches.filter(({ from, to }) => from < to)
+    this.#open = new Map(open.map(({ partition, from, to }) => [partition, { partition, from, to }]))
+    this.#each = each
+    this.#signal = signal
+  }
+
+  get done(): boolean {
+    return this.#open.size === 0 || this.#signal?.aborted === true
+  }
+
+  /** Reads on until all is read or the signal aborts. @throws what `each` or the client throws */
+  async read(): Promise<void> {
+    const { kafka, admin, names } = this.#options
+    const groupId = `${names.group('reader')}-${randomUUID()}`
+    const consumer = kafka.consumer({ groupId, maxWaitTimeInMs: 100, retry: { restartOnFailure: async () => false } })
+    const { promise: ended, resolve, reject } = Promise.withResolvers<void>()
+    // It may also end while the consumer connects or disconnects.
+    ended.catch(() => {})
+    const ending = new AbortController()
+    let taking: Promise<void> = Promise.resolve()
+    let joinedAt: number | undefined
+    this.#signal?.addEventListener('abort', () => resolve(), { once: true, signal: ending.signal })
+    try {
+      await consumer.connect()
+      this.#wait(reject)
       consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error))
       consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
-        const others = (payload.memberAssignment[topic] ?? []).filter((partition) => !open.has(partition))
-        if (others.length > 0) consumer.pause([{ topic, partitions: others }])
-        for (const { partition, from } of open.values()) consumer.seek({ topic, partition, offset: String(from) })
+        joinedAt ??= performance.now()
+        this.#joined(consumer, payload.memberAssignment)
       })
-      const take = async (partition: number, messages: readonly KafkaMessage[], last: number): Promise<void> => {
-        const stretch = open.get(partition)
-        if (stretch === undefined) return
-        wait()
-        for (const message of messages) {
-          const offset = Number(message.offset)
-          if (signal?.aborted) return
-          if (offset >= stretch.from && offset < stretch.to) await each(message, partition)
-        }
-        // A rejoin goes on from here.
-        open.set(partition, { ...stretch, from: Math.max(stretch.from, last + 1) })
-        if (last + 1 < stretch.to) return
-        open.delete(partition)
-        if (open.size === 0) resolve()
-        else consumer.pause([{ topic, partitions: [partition] }])
-      }
+      await consumer.subscribe({ topic: this.#topic, fromBeginning: true })
       consumer
-        .subscribe({ topic, fromBeginning: true })
-        .then(() =>
-          consumer.run({
-            autoCommit: false,
-            eachBatch: ({ batch }) => take(batch.partition, batch.messages, Number(batch.lastOffset())).catch(reject),
-          }),
-        )
+        .run({
+          autoCommit: false,
+          eachBatch: ({ batch }) => {
+            taking = this.#take(consumer, batch, ending.signal).then(
+              () => (this.#open.size === 0 ? resolve() : this.#wait(reject)),
+              (error: unknown) => {
+                this.over = true
+                reject(error)
+              },
+            )
+            return taking
+          },
+        })
         .catch(reject)
-    })
-  } finally {
-    clearTimeout(timer)
-    await consumer.disconnect().catch(() => {})
-    await admin.deleteGroups([groupId]).catch(() => {})
+      await ended
+    } finally {
+      this.memberMs = joinedAt === undefined ? 0 : performance.now() - joinedAt
+      ending.abort()
+      clearTimeout(this.#timer)
+      await consumer.disconnect().catch(() => {})
+      // What is handed over is handed over once, in order: nobody reads on while it is.
+      await taking
+      clearTimeout(this.#timer)
+      await admin.deleteGroups([groupId]).catch(() => {})
+    }
+  }
+
+  #joined(consumer: Consumer, assignment: Readonly<Record<string, readonly number[]>>): void {
+    const others = (assignment[this.#topic] ?? []).filter((partition) => !this.#open.has(partition))
+    if (others.length > 0) consumer.pause([{ topic: this.#topic, partitions: others }])
+    for (const { partition, from } of this.#open.values())
+      consumer.seek({ topic: this.#topic, partition, offset: String(from) })
+  }
+
+  /** Begins to wait anew for messages that should be there. */
+  #wait(reject: (error: unknown) => void): void {
+    clearTimeout(this.#timer)
+    const due = [...this.#open.values()].find(({ to }) => to !== Infinity)
+    if (due === undefined) return
+    this.#timer = setTimeout(() => {
+      this.over = true
+      const what = `reading ${this.#topic}:${due.partition} from ${due.from} brought nothing for ${patienceMs} ms`
+      reject(new RetryableError('timeout', what))
+    }, patienceMs)
+  }
+
+  async #take(consumer: Consumer, batch: Batch, ended: AbortSignal): Promise<void> {
+    const open = this.#open.get(batch.partition)
+    if (open === undefined || ended.aborted) return
+    clearTimeout(this.#timer)
+    this.batches++
+    for (const message of batch.messages) {
+      const offset = Number(message.offset)
+      if (ended.aborted || this.#signal?.aborted) return
+      if (offset < open.from || offset >= open.to) continue
+      // A rejoin or another consumer goes on behind it.
+      open.from = offset + 1
+      await this.#each(message, open.partition)
+    }
+    // Offsets that were compacted away have no message.
+    open.from = Math.max(open.from, Number(batch.lastOffset()) + 1)
+    if (open.from < open.to) return
+    this.#open.delete(open.partition)
+    if (this.#open.size > 0) consumer.pause([{ topic: this.#topic, partitions: [open.partition] }])
   }
 }
