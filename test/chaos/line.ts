@@ -13,11 +13,13 @@ import { loadConfig, type Config } from '../../workers/runtime/config.ts'
 import type { Step, Topic } from '../../workers/runtime/definitions.ts'
 import { placeHeaders } from '../../workers/runtime/headers.ts'
 import { createKafka, createNames, Partitioner, type Names } from '../../workers/runtime/kafka/client.ts'
+import { append } from '../../workers/runtime/kafka/make-topics.ts'
 import { Registry } from '../../workers/runtime/kafka/registry.ts'
 import { createLogger } from '../../workers/runtime/logger.ts'
 import { sequencePosition } from '../../workers/runtime/position.ts'
 import type { Guard } from '../../workers/runtime/test-switches.ts'
 import { eventually, freshDatabase, freshPrefix, servers, type FreshDatabase } from '../support/servers.ts'
+import { deleteTopic, endsOf } from '../support/topics.ts'
 import { audit, offsetDifferences } from './audit.ts'
 import { Fleet } from './fleet.ts'
 import type { Ends } from './log.ts'
@@ -133,18 +135,12 @@ export class Line {
       const headers = placeHeaders({ origin: key, position: sequencePosition(position) })
       return { key, value: this.#encoder.encode(topic, record), headers, partition: partitioner.of(key) }
     })
-    for (let time = 0; time < times; time++)
-      await this.#producer.send({ topic: this.names.topic(topic), messages, acks: -1 })
+    for (let time = 0; time < times; time++) await append(this.#producer, { topic: this.names.topic(topic), messages })
   }
 
   /** Takes a topic away: what is sent to it is not acknowledged. */
   async lose(topic: Topic): Promise<void> {
-    const name = this.names.topic(topic)
-    await this.admin.deleteTopics({ topics: [name] })
-    // The controller has answered; the broker goes on taking messages until it has heard of it.
-    await eventually(async () => {
-      if ((await this.admin.listTopics()).includes(name)) throw new Error(`${name} is still there`)
-    })
+    await deleteTopic(this.admin, this.names.topic(topic))
   }
 
   /** Takes everything of ours out of Redis at once. @returns how many keys there were */
@@ -193,8 +189,8 @@ export class Line {
     const read = new Set<Topic>([...processors.flatMap(({ inputs }) => inputs), ...sinks.map(({ input }) => input)])
     const ends = new Map<Topic, Ends>()
     for (const topic of read) {
-      const offsets = await this.admin.fetchTopicOffsets(this.names.topic(topic))
-      ends.set(topic, new Map(offsets.map(({ partition, high }) => [partition, Number(high)])))
+      const found = await endsOf(this.admin, this.names.topic(topic))
+      ends.set(topic, new Map(found.map(({ partition, high }) => [partition, high])))
     }
     return offsetDifferences(this.#config, processors, sinks, ends)
   }

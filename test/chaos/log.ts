@@ -6,6 +6,7 @@ import type { Names } from '../../workers/runtime/kafka/client.ts'
 import { followTopic } from '../../workers/runtime/kafka/read.ts'
 import { Positions, type Placed } from '../../workers/runtime/position.ts'
 import type { Mark } from '../../workers/runtime/state/engine.ts'
+import { endsOf } from '../support/topics.ts'
 
 /** One message, and what a reader makes of it. */
 export interface Entry {
@@ -35,8 +36,8 @@ export async function readTopic(
   each: (entry: Entry) => Promise<void> | void,
 ): Promise<Ends> {
   const name = options.names.topic(topic)
-  const ends = await options.admin.fetchTopicOffsets(name)
-  const stretches = ends.map(({ partition, low, high }) => ({ partition, from: Number(low), to: Number(high) }))
+  const ends = await endsOf(options.admin, name)
+  const stretches = ends.map(({ partition, low, high }) => ({ partition, from: low, to: high }))
   const positions = new Map(stretches.map(({ partition }) => [partition, new Positions()]))
   await followTopic(options, name, stretches, (message, partition) => {
     const place = placeOf(message.headers)

@@ -7,6 +7,7 @@ import { createKafka, createNames, type Names } from '../../workers/runtime/kafk
 import { createLogger } from '../../workers/runtime/logger.ts'
 import { createSinkWriter } from '../../workers/runtime/sink-writer.ts'
 import { RedisStore } from '../../workers/runtime/state/redis-store.ts'
+import { endsOf } from '../support/topics.ts'
 
 /** An offset of an input of a step. */
 export interface Place {
@@ -46,8 +47,8 @@ export class Standing {
     for (const step of this.#steps) {
       const inputs = step.kind === 'processor' ? step.inputs : step.kind === 'sink' ? [step.input] : []
       for (const topic of inputs)
-        for (const { partition, high } of await this.admin.fetchTopicOffsets(this.names.topic(topic)))
-          ends.push({ step, topic, partition, offset: Number(high) })
+        for (const { partition, high } of await endsOf(this.admin, this.names.topic(topic)))
+          ends.push({ step, topic, partition, offset: high })
     }
     return ends
   }

@@ -12,6 +12,7 @@ import { madeUpWatch } from '../replay/made-up-chain.ts'
 import { Feeder, madeUpFeed } from '../support/made-up-feed.ts'
 import { startTestPipeline, type TestPipeline } from '../support/pipeline.ts'
 import { settled } from '../support/settled.ts'
+import { cutTopic, endsOf } from '../support/topics.ts'
 import { command, failure } from '../workers/cli/harness.ts'
 
 const steps = cryptoIntel.steps.filter((step) => step.kind === 'processor')
@@ -85,8 +86,7 @@ describe('replay', () => {
   async function standing(): Promise<object> {
     const names = (await admin.listTopics()).filter((name) => name.startsWith(`${live()}.`)).toSorted()
     const ends: unknown[] = []
-    for (const name of names)
-      ends.push([name, (await admin.fetchTopicOffsets(name)).toSorted((a, b) => a.partition - b.partition)])
+    for (const name of names) ends.push([name, await endsOf(admin, name)])
     const groups = (await admin.listGroups()).groups.map(({ groupId }) => groupId).filter((id) => id.startsWith(`${live()}.`)).toSorted() // prettier-ignore
     const offsets: unknown[] = []
     for (const groupId of groups) offsets.push([groupId, await admin.fetchOffsets({ groupId })])
@@ -148,11 +148,8 @@ describe('replay', () => {
       'writes too',
     )
     const name = `${live()}.market.trades.v1`
-    const [end] = await admin.fetchTopicOffsets(name)
-    await admin.deleteTopicRecords({
-      topic: name,
-      partitions: [{ partition: end?.partition ?? 0, offset: String(Number(end?.high) - 1) }],
-    })
+    const [{ partition, high } = { partition: 0, high: 0 }] = await endsOf(admin, name)
+    await cutTopic(admin, name, partition, high - 1)
     expect(await fail(from, to)).toMatch(
       /^The stretch begins at .*: market\.trades\.v1:\d: the log begins at .*choose a later --from$/,
     )

@@ -23,6 +23,7 @@ import { audit, offsetDifferences } from '../chaos/audit.ts'
 import { Fleet } from '../chaos/fleet.ts'
 import { startTestPipeline, type TestPipeline } from '../support/pipeline.ts'
 import { eventually } from '../support/servers.ts'
+import { endsOf } from '../support/topics.ts'
 
 const sinks = [timescaleTrades, timescaleCandles]
 const steps = [binanceSpot, buildCandles, ...sinks]
@@ -102,8 +103,8 @@ describe('SIGTERM under load', () => {
   const atTheEnd = async (): Promise<void> => {
     const ends = new Map<Topic, Map<number, number>>()
     for (const topic of [topics.marketTrades, topics.marketCandles]) {
-      const offsets = await admin.fetchTopicOffsets(createNames(config.namespace).topic(topic))
-      ends.set(topic, new Map(offsets.map(({ partition, high }) => [partition, Number(high)])))
+      const found = await endsOf(admin, createNames(config.namespace).topic(topic))
+      ends.set(topic, new Map(found.map(({ partition, high }) => [partition, high])))
     }
     expect(await offsetDifferences(config, [buildCandles], sinks, ends)).toEqual([])
   }

@@ -5,6 +5,7 @@ import { loadConfig } from '../../workers/runtime/config.ts'
 import type { Topic } from '../../workers/runtime/definitions.ts'
 import { markHeaders, placeHeaders, type Headers } from '../../workers/runtime/headers.ts'
 import { createKafka, createNames, Partitioner, type Names } from '../../workers/runtime/kafka/client.ts'
+import { append } from '../../workers/runtime/kafka/make-topics.ts'
 import { Registry } from '../../workers/runtime/kafka/registry.ts'
 import { createLogger } from '../../workers/runtime/logger.ts'
 import { appendSynthetic } from '../replay/inputs.ts'
@@ -60,7 +61,7 @@ export class Feeder {
         headers: headersOf(message),
         partition: this.#partitionerOf(topic).of(message.key),
       }))
-      await this.#producer.send({ topic: this.#names.topic(topic), messages: outgoing, acks: -1 })
+      await append(this.#producer, { topic: this.#names.topic(topic), messages: outgoing })
     }
   }
 

@@ -8,6 +8,7 @@ import { createLogger } from '../../workers/runtime/logger.ts'
 import { RedisStore } from '../../workers/runtime/state/redis-store.ts'
 import { inputsOf } from '../../workers/runtime/topology.ts'
 import { eventually } from './servers.ts'
+import { endsOf } from './topics.ts'
 
 /** Resolves when every slot stands at the end of its log; looks twice, since what one step writes another has yet to read. */
 export async function settled(
@@ -31,11 +32,11 @@ export async function settled(
   const behind = async (): Promise<string[]> => {
     const left: string[] = []
     for (const topic of new Set(steps.flatMap(inputsOf))) {
-      const ends = await admin.fetchTopicOffsets(names.topic(topic))
+      const ends = await endsOf(admin, names.topic(topic))
       for (const step of steps.filter((one) => inputsOf(one).includes(topic)))
         for (const { partition, high } of ends) {
           const stored = await storedOf(step, topic.name, partition)
-          if (stored < Number(high)) left.push(`${step.name} ${topic.name}:${partition} ${stored} of ${high}`)
+          if (stored < high) left.push(`${step.name} ${topic.name}:${partition} ${stored} of ${high}`)
         }
     }
     return left

@@ -11,6 +11,7 @@ import { Encoder } from '../../../workers/runtime/codec.ts'
 import { loadConfig, type Config } from '../../../workers/runtime/config.ts'
 import { placeHeaders } from '../../../workers/runtime/headers.ts'
 import { createKafka, createNames, Partitioner } from '../../../workers/runtime/kafka/client.ts'
+import { append } from '../../../workers/runtime/kafka/make-topics.ts'
 import { Registry } from '../../../workers/runtime/kafka/registry.ts'
 import { createLogger } from '../../../workers/runtime/logger.ts'
 import { Positions, sequencePosition } from '../../../workers/runtime/position.ts'
@@ -20,6 +21,7 @@ import type { ProjectCopy } from '../../contributing/recipe.ts'
 import { Fleet } from '../../chaos/fleet.ts'
 import { sumOf } from '../../chaos/outage-watch.ts'
 import { eventually, freshPrefix, servers } from '../../support/servers.ts'
+import { endsOf } from '../../support/topics.ts'
 import { noon, trade } from '../../workers/records.ts'
 import { deployVersion } from './versions.ts'
 
@@ -101,7 +103,7 @@ async function feed(signal: AbortSignal): Promise<void> {
       const headers = placeHeaders({ origin: key, position: sequencePosition(number) })
       return { key, value: Buffer.from(encoder.encode(topics.marketTrades, record)), headers, partition: partitioner.of(key) } // prettier-ignore
     })
-    await producer.send({ topic: names.topic(topics.marketTrades), messages, acks: -1 })
+    await append(producer, { topic: names.topic(topics.marketTrades), messages })
     await sleep(pauseMs)
   }
 }
@@ -163,7 +165,7 @@ async function caughtUp(): Promise<void> {
         ['count-trades', topics.marketTrades.name] as const,
         ['echo-counts', counted] as const,
       ])
-        for (const { partition, high } of await admin.fetchTopicOffsets(names.topic(input))) {
+        for (const { partition, high } of await endsOf(admin, names.topic(input))) {
           const { offset = 0 } = await store.read({ step, topic: input, partition })
           expect(`${step} ${partition} ${offset}`).toBe(`${step} ${partition} ${high}`)
         }

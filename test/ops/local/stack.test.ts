@@ -10,6 +10,7 @@ import { Kafka, logLevel } from 'kafkajs'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startStack, type ServerName, type Stack } from '../../../ops/local/stack.ts'
+import { append, makeTopics } from '../../../workers/runtime/kafka/make-topics.ts'
 import { eventually } from '../../support/servers.ts'
 
 const isRunning = (pid: number): boolean => {
@@ -51,8 +52,8 @@ describe('a stack of all servers', () => {
     const admin = kafka.admin()
     const producer = kafka.producer()
     await Promise.all([admin.connect(), producer.connect()])
-    await admin.createTopics({ topics: [{ topic: 'blocks', numPartitions: 1 }], waitForLeaders: true })
-    await producer.send({ topic: 'blocks', acks: -1, messages: [{ key: '1', value, timestamp: '1000' }] })
+    await makeTopics(admin, [{ topic: 'blocks', numPartitions: 1 }])
+    await append(producer, { topic: 'blocks', messages: [{ key: '1', value, timestamp: '1000' }] })
     await Promise.all([admin.disconnect(), producer.disconnect()])
 
     await crash('kafka')

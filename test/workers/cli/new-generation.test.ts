@@ -6,6 +6,7 @@ import { Encoder } from '../../../workers/runtime/codec.ts'
 import { loadConfig } from '../../../workers/runtime/config.ts'
 import { placeHeaders } from '../../../workers/runtime/headers.ts'
 import type { Installation } from '../../../workers/runtime/installation.ts'
+import { append as appendTo } from '../../../workers/runtime/kafka/make-topics.ts'
 import { Partitioner } from '../../../workers/runtime/kafka/client.ts'
 import { sequencePosition } from '../../../workers/runtime/position.ts'
 import { runSteps } from '../../../workers/runtime/run.ts'
@@ -13,6 +14,7 @@ import { WatchSchema } from '../../../workers/runtime/watch.ts'
 import { buildCandles } from '../../../workers/build-candles.ts'
 import { readTopic } from '../../chaos/log.ts'
 import { eventually, freshPrefix, servers } from '../../support/servers.ts'
+import { deleteTopic, endsOf, groupsEmpty } from '../../support/topics.ts'
 import { noon, trade } from '../records.ts'
 import { command, type Env } from './harness.ts'
 
@@ -46,7 +48,7 @@ async function append(from: number, count: number): Promise<void> {
       const headers = placeHeaders({ origin: key, position: sequencePosition(from + index) })
       return { key, partition, value, headers }
     })
-    await producer.send({ topic: names.topic(topics.marketTrades), messages, acks: -1 })
+    await appendTo(producer, { topic: names.topic(topics.marketTrades), messages })
   })
 }
 
@@ -56,26 +58,23 @@ const forgetRedis = (): Promise<unknown> =>
 async function workOff(): Promise<void> {
   await installed(async (installation) => {
     await runSteps([buildCandles], installation)
-    const admin = await installation.admin()
     const store = await installation.store()
-    const name = installation.names.topic(topics.marketTrades)
+    const { high } = await installation.ends.of(installation.names.topic(topics.marketTrades), partition)
     await eventually(async () => {
-      const end = (await admin.fetchTopicOffsets(name)).find((one) => one.partition === partition)
       const { offset } = await store.read({ step: 'build-candles', topic: topics.marketTrades.name, partition })
-      expect(offset).toBe(Number(end?.high))
+      expect(offset).toBe(high)
     })
   })
+  await groupsEmpty(env, ['build-candles'])
 }
 
 async function recreate(): Promise<void> {
   await installed(async (installation) => {
     const admin = await installation.admin()
     const name = installation.names.topic(topics.marketTrades)
-    await admin.deleteTopics({ topics: [name] })
-    await eventually(async () => {
-      await run('topics apply')
-      expect((await admin.fetchTopicOffsets(name)).every(({ high }) => high === '0')).toBe(true)
-    })
+    await deleteTopic(admin, name)
+    await run('topics apply')
+    expect((await endsOf(admin, name)).map(({ high }) => high)).toEqual([0, 0, 0, 0])
   })
 }
 

@@ -1,5 +1,5 @@
 import kafkajs, { type Producer } from 'kafkajs'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest'
 import { z } from 'zod'
 import { topics } from '../../../schemas/topics.ts'
 import type { MarketTrade } from '../../../schemas/types.ts'
@@ -9,9 +9,11 @@ import type { Topic } from '../../../workers/runtime/definitions.ts'
 import { markHeaders, placeHeaders, type Headers } from '../../../workers/runtime/headers.ts'
 import { Partitioner } from '../../../workers/runtime/kafka/client.ts'
 import { sequencePosition } from '../../../workers/runtime/position.ts'
+import { append as appendTo } from '../../../workers/runtime/kafka/make-topics.ts'
 import { eventually, freshDatabase, freshPrefix, servers, type FreshDatabase } from '../../support/servers.ts'
+import { groupsEmpty } from '../../support/topics.ts'
+import { startWorker, type WorkerProcess } from '../../support/worker-process.ts'
 import { command, failure, type Env } from './harness.ts'
-import { startSteps, type RunningSteps } from './running-steps.ts'
 
 const steps = 'build-candles,timescale-trades'
 const key = 'binance-spot:BTC-USDT'
@@ -24,7 +26,7 @@ let own: FreshDatabase
 let database: Database
 let producer: Producer
 let encoder: Encoder
-let running: RunningSteps | undefined
+let running: WorkerProcess | undefined
 
 beforeAll(async () => {
   const { brokers, registryUrl, redisUrl } = await servers()
@@ -54,7 +56,7 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  running?.kill()
+  await running?.kill()
   await producer?.disconnect()
   await database?.close()
   await own?.drop()
@@ -77,7 +79,7 @@ const encode = (topic: Topic, record: object): Buffer => Buffer.from(encoder.enc
 
 async function append(topic: Topic, at: number, value: Buffer | null, headers: Headers): Promise<void> {
   const messages = [{ partition: at, key, value, headers: Object.fromEntries(Object.entries(headers)) }]
-  await producer.send({ topic: `${env['NAMESPACE']}.${topic.name}`, messages, acks: -1 })
+  await appendTo(producer, { topic: `${env['NAMESPACE']}.${topic.name}`, messages })
 }
 const appendTrade = (number: number, value = encode(topics.marketTrades, trade(number))): Promise<void> =>
   append(topics.marketTrades, partition, value, placeHeaders({ origin, position: sequencePosition(number) }))
@@ -119,7 +121,8 @@ describe('operating a running pipeline', () => {
       null,
       markHeaders({ origin, time: start + 1_000_000, block: null, finalized: null, removed: false }, undefined),
     )
-    running = await startSteps(steps, env)
+    running = startWorker(steps, env, 'file')
+    await running.up
     await caughtUp()
     expect(await rows()).toEqual({ n: 4, ids: 4 })
   }, 60_000)
@@ -247,7 +250,10 @@ describe('operating a running pipeline', () => {
   })
 
   it('ends with 0 on SIGTERM', async () => {
-    expect(await running?.stop()).toBe(0)
+    onTestFailed(() => running?.kill())
+    running?.stop()
+    expect(await running?.ended).toMatchObject({ code: 0 })
+    await groupsEmpty(env, steps.split(','))
   })
 
   it('nothing is reset without a yes, nor to where there is no log', async () => {
@@ -271,12 +277,15 @@ describe('operating a running pipeline', () => {
     ])
     expect((await run('state show build-candles')).at(-1)).toBe('0 keys in 0 of 4 partitions that have state')
     const candles = await run('tail market.candles.v1 --from earliest --no-follow --json')
-    running = await startSteps(steps, env)
+    const again = startWorker(steps, env)
+    await again.up
     await caughtUp()
     // The log brings what had been given up, and its copies count beside it no more than before.
     expect(await rows()).toEqual({ n: 6, ids: 6 })
     expect((await run('state show build-candles')).at(-1)).toBe('1 keys in 1 of 4 partitions that have state')
-    expect(await running?.stop()).toBe(0)
+    again.stop()
+    expect(await again.ended).toMatchObject({ code: 0 })
+    await groupsEmpty(env, steps.split(','))
     const places = (lines: string[]) =>
       lines
         .map((line) =>
@@ -285,8 +294,8 @@ describe('operating a running pipeline', () => {
             .parse(JSON.parse(line)),
         )
         .map(({ headers, record }) => [headers.position, record])
-    const again = await run('tail market.candles.v1 --from earliest --no-follow --json')
-    expect(places(again)).toEqual([...places(candles), ...places(candles)])
+    const twice = await run('tail market.candles.v1 --from earliest --no-follow --json')
+    expect(places(twice)).toEqual([...places(candles), ...places(candles)])
   }, 60_000)
 
   it('offsets reset moves a processor and its lag', async () => {

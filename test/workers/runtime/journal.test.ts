@@ -8,11 +8,12 @@ import { loadConfig } from '../../../workers/runtime/config.ts'
 import { placeHeaders, redriveHeaders } from '../../../workers/runtime/headers.ts'
 import { TopicJournal } from '../../../workers/runtime/journal.ts'
 import { Partitioner } from '../../../workers/runtime/kafka/client.ts'
+import { append } from '../../../workers/runtime/kafka/make-topics.ts'
 import { sequencePosition } from '../../../workers/runtime/position.ts'
 import { Ownership } from '../../../workers/runtime/ownership.ts'
 import { createAccumulator } from '../../../workers/runtime/step-support.ts'
 import { WatchSchema } from '../../../workers/runtime/watch.ts'
-import { eventually, freshPrefix, servers } from '../../support/servers.ts'
+import { freshPrefix, servers } from '../../support/servers.ts'
 import { command } from '../cli/harness.ts'
 import { noon, trade } from '../records.ts'
 
@@ -46,7 +47,7 @@ it('goes on where it stood after a record was redriven', async () => {
         },
       })
       const journal = open()
-      await eventually(() => journal.tail(2))
+      await journal.tail(2)
       for (const number of [98, 99, 100]) expect(await journal.append([entry(number)])).toBe('appended')
 
       const headers = Object.fromEntries(
@@ -57,11 +58,7 @@ it('goes on where it stood after a record was redriven', async () => {
       )
       const value = Buffer.from(encoder.encode(topic, entry(98).record))
       const producer = await installation.producer()
-      await producer.send({
-        topic: installation.names.topic(topic),
-        messages: [{ key, value, partition, headers }],
-        acks: -1,
-      })
+      await append(producer, { topic: installation.names.topic(topic), messages: [{ key, value, partition, headers }] })
 
       expect(await journal.append([entry(101)])).toBe('appended')
       const positions = (await open().tail(4)).map(({ position }) => position)

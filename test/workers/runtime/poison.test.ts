@@ -13,6 +13,7 @@ import type { Processor } from '../../../workers/runtime/definitions.ts'
 import { placeHeaders } from '../../../workers/runtime/headers.ts'
 import type { Installation } from '../../../workers/runtime/installation.ts'
 import { Partitioner } from '../../../workers/runtime/kafka/client.ts'
+import { append, makeTopics } from '../../../workers/runtime/kafka/make-topics.ts'
 import { sequencePosition } from '../../../workers/runtime/position.ts'
 import { runSteps } from '../../../workers/runtime/run.ts'
 import { WatchSchema } from '../../../workers/runtime/watch.ts'
@@ -47,7 +48,7 @@ async function fill(trades: readonly MarketTrade[], corrupt: (index: number) => 
       numPartitions: topic.partitions,
       configEntries: [{ name: 'message.timestamp.type', value: 'LogAppendTime' }],
     }))
-    await admin.createTopics({ topics: created, waitForLeaders: true })
+    await makeTopics(admin, created)
     const ids = await installation.registry.registerAll([topics.marketTrades])
     const encoder = new Encoder(ids)
     const messages = trades.map((record, index): Message => {
@@ -60,7 +61,7 @@ async function fill(trades: readonly MarketTrade[], corrupt: (index: number) => 
       return { key, value: spoil === undefined ? value : spoil(value), headers, partition: partitioner.of(key) }
     })
     const producer = await installation.producer()
-    await producer.send({ topic: installation.names.topic(topics.marketTrades), messages, acks: -1 })
+    await append(producer, { topic: installation.names.topic(topics.marketTrades), messages })
   })
   return env
 }
@@ -72,14 +73,13 @@ const installed = <T>(env: Env, work: (installation: Installation) => Promise<T>
 async function runThrough(env: Env, steps: readonly Processor[], timeoutMs = 20_000): Promise<Record<string, number>> {
   return installed(env, async (installation) => {
     await runSteps(steps, installation)
-    const admin = await installation.admin()
-    const ends = await admin.fetchTopicOffsets(installation.names.topic(topics.marketTrades))
+    const ends = await installation.ends.all(installation.names.topic(topics.marketTrades))
     const store = await installation.store()
     const atEnd = async (): Promise<void> => {
       for (const { name: step } of steps)
         for (const { partition, high } of ends) {
           const { offset } = await store.read({ step, topic: topics.marketTrades.name, partition })
-          expect(offset ?? 0, `${step}:${partition}`).toBe(Number(high))
+          expect(offset ?? 0, `${step}:${partition}`).toBe(high)
         }
     }
     await eventually(atEnd, { timeoutMs })

@@ -1,8 +1,4 @@
 /** A log that was cut or made anew is refused with a clear word, by processors and sinks, and there is a way out. */
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import type { Admin, Producer } from 'kafkajs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { topics } from '../../../../schemas/topics.ts'
@@ -11,16 +7,17 @@ import { loadConfig } from '../../../../workers/runtime/config.ts'
 import { connectDatabase, type Database } from '../../../../workers/runtime/database.ts'
 import { placeHeaders } from '../../../../workers/runtime/headers.ts'
 import { createKafka, createNames, Partitioner } from '../../../../workers/runtime/kafka/client.ts'
+import { append as appendTo } from '../../../../workers/runtime/kafka/make-topics.ts'
 import { Registry } from '../../../../workers/runtime/kafka/registry.ts'
 import { createLogger } from '../../../../workers/runtime/logger.ts'
 import { sequencePosition } from '../../../../workers/runtime/position.ts'
 import { eventually, freshDatabase, freshPrefix, servers, type FreshDatabase } from '../../../support/servers.ts'
+import { cutTopic, deleteTopic, endsOf, groupsEmpty } from '../../../support/topics.ts'
+import { startWorker, type WorkerProcess } from '../../../support/worker-process.ts'
 import { command, type Env } from '../../cli/harness.ts'
 import { noon, trade } from '../../records.ts'
 
 const steps = ['build-candles', 'timescale-trades'] as const
-const main = fileURLToPath(new URL('../../../../workers/main.ts', import.meta.url))
-const watchFile = fileURLToPath(new URL('../../../../watch.example.yaml', import.meta.url))
 const key = topics.marketTrades.key(trade(0, noon, 1))
 const partition = new Partitioner(topics.marketTrades).of(key)
 const slow = { timeout: 120_000 }
@@ -32,14 +29,6 @@ let database: Database
 let admin: Admin
 let producer: Producer
 let encoder: Encoder
-const running = new Set<Steps>()
-
-interface Steps {
-  /** Resolves when they run, or have ended. */
-  readonly up: Promise<unknown>
-  readonly ended: Promise<{ readonly code: unknown; readonly said: string }>
-  stop(signal?: 'SIGKILL'): void
-}
 
 beforeAll(async () => {
   const { brokers, registryUrl, redisUrl } = await servers()
@@ -67,31 +56,13 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  for (const one of running) one.stop('SIGKILL')
-  await Promise.all([...running].map(({ ended }) => ended))
   await Promise.all([producer?.disconnect(), admin?.disconnect(), database?.close()])
   await own?.drop()
 })
 
 const run = (line: string): Promise<string[]> => command(line.split(' '), { env })
 
-function start(step: string, more: Env = {}): Steps {
-  const child = spawn(process.execPath, [main, 'run', 'crypto-intel', '--step', step], {
-    env: { ...env, ...more, WATCH_FILE: watchFile, METRICS_PORT: '0', METRICS_HOST: '127.0.0.1' },
-  })
-  let [said, log] = ['', '']
-  child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
-  const upped = new Promise<void>((resolve) => {
-    child.stdout.on('data', (chunk: Buffer) => {
-      if ((log += chunk.toString()).includes('"msg":"running"')) resolve()
-    })
-  })
-  const ended = once(child, 'close').then(([code]: unknown[]) => ({ code, said }))
-  const one: Steps = { up: Promise.race([upped, ended]), ended, stop: (signal) => void child.kill(signal) }
-  running.add(one)
-  void ended.then(() => running.delete(one))
-  return one
-}
+const start = (step: string, more: Env = {}): WorkerProcess => startWorker(step, { ...env, ...more })
 
 let made = 0
 async function append(count: number): Promise<void> {
@@ -100,16 +71,14 @@ async function append(count: number): Promise<void> {
     const value = Buffer.from(encoder.encode(topics.marketTrades, trade(number, noon + number * 1_000, 1)))
     return { partition, key, value, headers: placeHeaders({ origin: key, position: sequencePosition(number) }) }
   })
-  await producer.send({ topic, messages, acks: -1 })
+  await appendTo(producer, { topic, messages })
 }
 
 /** Deletes the topic and makes it anew. */
 async function recreate(): Promise<void> {
-  await admin.deleteTopics({ topics: [topic] })
-  await eventually(async () => {
-    await run('topics apply')
-    expect((await admin.fetchTopicOffsets(topic)).map(({ high }) => high)).toEqual(['0', '0', '0', '0'])
-  })
+  await deleteTopic(admin, topic)
+  await run('topics apply')
+  expect((await endsOf(admin, topic)).map(({ high }) => high)).toEqual([0, 0, 0, 0])
 }
 
 /** Runs both steps until they stand at the log's end, and stops them. */
@@ -121,7 +90,7 @@ async function workOff(): Promise<void> {
 }
 
 async function worked(): Promise<void> {
-  const end = (await admin.fetchTopicOffsets(topic)).find((one) => one.partition === partition)?.high
+  const end = (await endsOf(admin, topic))[partition]?.high
   await eventually(
     async () => {
       for (const step of steps) {
@@ -151,6 +120,7 @@ const another = (step: string): RegExp =>
 
 /** @param there how many trades the log holds when the steps start again */
 async function takeTheWayOut(there: number): Promise<void> {
+  await groupsEmpty(env, steps)
   await run('offsets reset timescale-trades --to earliest --yes')
   await run('state reset build-candles --yes')
   await append(2)
@@ -166,7 +136,7 @@ describe('while its steps do not run, a log', () => {
     await append(10)
     await workOff()
     await append(2)
-    await admin.deleteTopicRecords({ topic, partitions: [{ partition, offset: '12' }] })
+    await cutTopic(admin, topic, partition, 12)
     await refused((step) => outside(step, 10, '12 to 12'))
     await takeTheWayOut(2)
   })
@@ -178,6 +148,7 @@ describe('while its steps do not run, a log', () => {
   })
 
   it('that was made anew a moment ago and goes beyond the stored offset is refused', slow, async () => {
+    await groupsEmpty(env, steps)
     await run('offsets reset timescale-trades --to earliest --yes')
     await run('state reset build-candles --yes')
     await workOff()
@@ -216,9 +187,9 @@ describe('while its steps run, a log', () => {
     // It waits for the lock; what comes now fills its queue, and then it reads no further.
     await eventually(async () => expect((await database.query(waiting)).rowCount).toBeGreaterThan(0), { timeoutMs: 30_000 }) // prettier-ignore
     await append(20)
-    await sleep(1_000)
+    await eventually(async () => expect(await sink.scrape()).toMatch(/queued_bytes\{.*\} [1-9]/))
     await append(20)
-    await admin.deleteTopicRecords({ topic, partitions: [{ partition, offset: '97' }] })
+    await cutTopic(admin, topic, partition, 97)
     await append(3)
     unlock()
     const { code, said } = await sink.ended

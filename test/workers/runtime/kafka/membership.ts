@@ -15,10 +15,11 @@ import type { Context } from '../../../../workers/runtime/definitions.ts'
 import { createKafka, createNames, type Names } from '../../../../workers/runtime/kafka/client.ts'
 import { Group } from '../../../../workers/runtime/kafka/group.ts'
 import { LogEnds } from '../../../../workers/runtime/kafka/log-ends.ts'
+import { append, makeTopics } from '../../../../workers/runtime/kafka/make-topics.ts'
 import type { Resumption, Slot, SlotControl } from '../../../../workers/runtime/kafka/slot.ts'
 import { Units } from '../../../../workers/runtime/units.ts'
 import { WatchSchema } from '../../../../workers/runtime/watch.ts'
-import { eventually, freshPrefix, servers } from '../../../support/servers.ts'
+import { freshPrefix, servers } from '../../../support/servers.ts'
 
 /** Keeps in memory what it was given, which is its store. */
 export class NotingSlot implements Slot {
@@ -96,9 +97,7 @@ export class Membership {
     const [producer, admin] = [kafka.producer(), kafka.admin()]
     await Promise.all([producer.connect(), admin.connect()])
     const membership = new Membership(config, names, producer, admin)
-    await admin.createTopics({ topics: [{ topic: membership.topic, numPartitions: 6 }], waitForLeaders: false })
-    // A busy broker hears of the topic seconds later.
-    await eventually(() => admin.fetchTopicOffsets(membership.topic))
+    await makeTopics(admin, [{ topic: membership.topic, numPartitions: 6 }])
     return membership
   }
 
@@ -151,7 +150,7 @@ export class Membership {
 
   async append(partition: number, count = 1): Promise<void> {
     const messages = Array.from({ length: count }, (_, index) => ({ partition, key: 'k', value: String(index) }))
-    await this.producer.send({ topic: this.topic, messages, acks: -1 })
+    await append(this.producer, { topic: this.topic, messages })
   }
 
   async close(): Promise<void> {

@@ -4,6 +4,7 @@ import { loadConfig } from '../../../../workers/runtime/config.ts'
 import { createContext } from '../../../../workers/runtime/context.ts'
 import { Accumulator } from '../../../../workers/runtime/kafka/accumulator.ts'
 import { createKafka } from '../../../../workers/runtime/kafka/client.ts'
+import { makeTopics } from '../../../../workers/runtime/kafka/make-topics.ts'
 import { WatchSchema } from '../../../../workers/runtime/watch.ts'
 import { servers } from '../../../support/servers.ts'
 
@@ -19,7 +20,7 @@ export async function openSending(topic: string) {
   const admin = kafka.admin()
   const producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner, allowAutoTopicCreation: false })
   await Promise.all([admin.connect(), producer.connect()])
-  await admin.createTopics({ topics: [{ topic, numPartitions: 2 }] })
+  await makeTopics(admin, [{ topic, numPartitions: 2 }])
   await admin.disconnect()
   /** Messages of each send to a partition. */
   const sends: number[] = []
