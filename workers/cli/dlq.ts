@@ -90,7 +90,7 @@ function accept(app: App, name: string): Promise<void> {
   const step = readerCalled(app, name)
   return withServers(app, ['kafka', step.kind === 'processor' ? 'redis' : 'database'], async (servers) => {
     const slots = slotsOf(step, {})
-    const ends = await endsOf(slots, servers, await servers.admin())
+    const ends = await endsOf(slots, servers)
     for (const [at, slot] of slots.entries()) {
       const { start = 0, end = 0 } = ends[at] ?? {}
       if (end === start) continue

@@ -52,7 +52,7 @@ export async function acceptRefusals(slot: ChosenSlot, until: number, servers: I
     return store.note({ step: step.name, topic: topic.name, partition }, acceptedField, String(until))
   }
   const database = await servers.database()
-  const { start = 0 } = (await endsOf([slot], servers, await servers.admin()))[0] ?? {}
+  const { start = 0 } = (await endsOf([slot], servers))[0] ?? {}
   await database.query(
     `INSERT INTO sink_offsets (step, topic, partition, next_offset, append_time, accepted_until)
      VALUES ($1, $2, $3, $4, ${beyondClocks}, $5)
