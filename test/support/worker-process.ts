@@ -13,6 +13,8 @@ export interface WorkerProcess {
   readonly up: Promise<void>
   /** Resolves when the process has ended, with its exit code and what it wrote to stderr. */
   readonly ended: Promise<{ readonly code: unknown; readonly said: string }>
+  /** What its log says of units that have failed. */
+  failures(): string[]
   /** @returns the text of its /metrics, once it runs */
   scrape(): Promise<string>
   /** Asks the process to stop. */
@@ -55,5 +57,15 @@ export function startWorker(
   if (lives === 'test') onTestFinished(kill)
   else onTestFailed(kill)
   const scrape = async (): Promise<string> => (await fetch(`http://127.0.0.1:${await port}/metrics`)).text()
-  return { up, ended, scrape, stop: () => void child.kill('SIGTERM'), kill }
+  const failures = (): string[] => failuresIn(log)
+  return { up, ended, failures, scrape, stop: () => void child.kill('SIGTERM'), kill }
+}
+
+/** The errors of the lines that say that a unit has failed; the last line may not be whole yet. */
+function failuresIn(log: string): string[] {
+  return log.split('\n').flatMap((line) => {
+    if (!line.endsWith('}')) return []
+    const entry: { readonly unit?: string; readonly level?: string; readonly error?: string } = JSON.parse(line)
+    return entry.unit === undefined || entry.level !== 'error' ? [] : [entry.error ?? '']
+  })
 }
