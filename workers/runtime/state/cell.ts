@@ -30,6 +30,8 @@ export interface Input {
   readonly record: Sourced
   /** Wake-ups up to here came before this record. */
   readonly horizon: Micros
+  /** Stream time of its key with it. */
+  readonly time: Micros
 }
 
 /** Receives what a step emits. */
@@ -172,12 +174,12 @@ export class StepCaller {
   }
 
   #process(cell: Cell, input: Input, collect: Collect): 'done' | 'late' {
-    const { ts } = input.record
-    const time = Math.max(ts, input.horizon)
+    const { time, record } = input
+    const { ts } = record
     this.#expire(cell, time)
     if (ts > cell.newest) cell.newest = ts
     const place = this.#enter(cell, input.topic, input.key, time)
-    this.#processor.process(input.record, cell.state, collect, place)
+    this.#processor.process(record, cell.state, collect, place)
     return place.wasLate ? 'late' : 'done'
   }
 

@@ -1,5 +1,32 @@
-/** How far an origin's time has come within one input partition, which blocks are not final, and who wants to be woken. */
+/**
+ * How far an origin's time has come within one input partition, which blocks are not final, and the timers that wait for it.
+ * A key that one origin writes goes by that origin's clock; a key that several write by theirs together (shared-clock.ts).
+ */
 import type { Micros } from '../definitions.ts'
+import { Timers } from './timers.ts'
+
+/** Says how far time has come for a key. */
+export interface Clock {
+  /** Of the origin whose record came last. */
+  readonly name: string
+  /** The clock of that origin. */
+  readonly newest: OriginClock
+  /** Every timer up to here has run. */
+  readonly horizon: Micros
+  readonly finalized: number | null
+  /** Time of the newest final block; timers up to here are final. */
+  readonly finalizedHorizon: Micros
+  /** Whether records come from a chain whose newest blocks may still be removed. */
+  readonly ofChain: boolean
+  /** Whether an origin's clock is part of this one. */
+  has(clock: OriginClock): boolean
+  /** Stream time where the clock of one origin has come to `time` with the record that is being taken. */
+  at(clock: OriginClock, time: Micros): Micros
+  /** The block that made timers of `time` due, for records that follow from time alone. */
+  blockAt(time: Micros): number | null
+  /** Remembers that a key wants to be woken; a wish that was replaced is passed over when it comes up. */
+  wish(time: Micros, key: string): void
+}
 
 export interface StoredClock {
   readonly horizon: Micros
@@ -9,24 +36,36 @@ export interface StoredClock {
   readonly told: number
   /** Number and time of each block since the finalized one. */
   readonly blocks: readonly (readonly [block: number, time: Micros])[]
+  /** Clocks that share a key with this one: name, and what `Peer` says of each. */
+  readonly peers?: readonly (readonly [name: string, seen: Micros, left: Micros])[]
+}
+
+/** How far another clock of a key may advance while one stands still, before that one no longer holds the key back. */
+export const idleAfter: Micros = 10_000_000
+
+/** Another clock that writes a key of this one. */
+interface Peer {
+  /** How far it had come when this clock moved last. */
+  seen: Micros
+  /** How far it had come when this clock moved on after it had been idle; -1 where it never was. */
+  left: Micros
 }
 
 /** Blocks by which finality must have moved to be passed on to the readers of what a step writes. */
 const tellEvery = 32
 
-export class Clock {
+export class OriginClock implements Clock {
   readonly name: string
-  /** Every wake-up up to here has run. */
   horizon: Micros
   finalized: number | null
-  /** Time of the newest final block; wake-ups up to here are final. */
   finalizedHorizon: Micros
   changed = false
+  readonly timers = new Timers()
+  /** When to see whether a key that this clock shares is due, since another clock may be idle by then. */
+  readonly looks = new Timers()
   #told: number
   readonly #blocks: [block: number, time: Micros][]
-  readonly #heap: Wish[] = []
-  /** The newest wish of each key that has not come up, so that one which stays the same is not repeated with each record. */
-  readonly #wished = new Map<string, Micros>()
+  readonly #peers = new Map<OriginClock, Peer>()
 
   constructor(name: string, stored?: StoredClock) {
     this.name = name
@@ -39,22 +78,62 @@ export class Clock {
 
   store(): StoredClock {
     const { horizon, finalized, finalizedHorizon } = this
-    return { horizon, finalized, finalizedHorizon, told: this.#told, blocks: this.#blocks }
+    const stored = { horizon, finalized, finalizedHorizon, told: this.#told, blocks: this.#blocks }
+    if (this.#peers.size === 0) return stored
+    return { ...stored, peers: [...this.#peers].map(([{ name }, { seen, left }]) => [name, seen, left] as const) }
   }
 
-  /** Whether the origin's records come from a chain whose newest blocks may still be removed. */
+  get newest(): this {
+    return this
+  }
+
   get ofChain(): boolean {
     return this.finalized !== null
+  }
+
+  has(clock: OriginClock): boolean {
+    return clock === this
+  }
+
+  at(_clock: OriginClock, time: Micros): Micros {
+    return Math.max(this.horizon, time)
+  }
+
+  wish(time: Micros, key: string): void {
+    this.timers.add(time, key)
+  }
+
+  /** Takes note of a clock that writes a key of this one. */
+  meet(clock: OriginClock, seen: Micros = clock.horizon, left: Micros = -1): void {
+    if (clock === this || this.#peers.has(clock)) return
+    this.#peers.set(clock, { seen, left })
+    this.changed = true
+  }
+
+  /** Whether this clock has stood still while the other advanced so far that it no longer holds a key of both back. */
+  isIdleBeside(clock: OriginClock): boolean {
+    return clock.horizon >= this.idleAt(clock)
+  }
+
+  /** How far the other must come for this clock to count as idle, if it stands still. Who only catches up leaves none behind. */
+  idleAt(clock: OriginClock): Micros {
+    const peer = this.#peers.get(clock)
+    return peer === undefined ? Infinity : Math.max(peer.seen, this.horizon) + idleAfter
+  }
+
+  /** How far the other had come when this clock moved on after it had been idle; -1 where it never was. */
+  leftAt(clock: OriginClock): Micros {
+    return this.#peers.get(clock)?.left ?? -1
   }
 
   /** Moves time forward. */
   reach(horizon: Micros): void {
     if (horizon <= this.horizon) return
+    if (this.#peers.size > 0) this.#look()
     this.horizon = horizon
     this.changed = true
   }
 
-  /** The block that made wake-ups of `time` due, for records that follow from time alone. */
   blockAt(time: Micros): number | null {
     return this.#blocks.find(([, blockTime]) => blockTime >= time)?.[0] ?? null
   }
@@ -72,6 +151,7 @@ export class Clock {
     while ((this.#blocks.at(-1)?.[0] ?? -1) > block) this.#blocks.pop()
     this.horizon = horizon
     this.changed = true
+    for (const clock of this.#peers.keys()) clock.#takeBack(this)
   }
 
   /** Blocks up to `block` cannot be removed any more. */
@@ -93,52 +173,19 @@ export class Clock {
     return true
   }
 
-  /** Remembers that a key wants to be woken; a wish that was replaced is passed over when it comes up. */
-  wish(time: Micros, key: string): void {
-    if (this.#wished.get(key) === time) return
-    this.#wished.set(key, time)
-    const heap = this.#heap
-    let at = heap.push({ time, key }) - 1
-    while (at > 0) {
-      const parent = (at - 1) >> 1
-      if (!before(heap[at], heap[parent])) break
-      swap(heap, at, parent)
-      at = parent
+  /** Before it moves, sees how far the others have come. */
+  #look(): void {
+    for (const [clock, peer] of this.#peers) {
+      if (this.isIdleBeside(clock)) peer.left = clock.horizon
+      peer.seen = clock.horizon
     }
   }
 
-  /** @returns the first wish up to `horizon` in the order of (time, key), taken out. */
-  take(horizon: Micros): Wish | undefined {
-    const heap = this.#heap
-    const first = heap[0]
-    if (first === undefined || first.time > horizon) return undefined
-    if (this.#wished.get(first.key) === first.time) this.#wished.delete(first.key)
-    const last = heap.pop()
-    if (heap.length === 0 || last === undefined) return first
-    heap[0] = last
-    for (let at = 0; ;) {
-      const left = 2 * at + 1
-      const smaller = before(heap[left + 1], heap[left]) ? left + 1 : left
-      if (!before(heap[smaller], heap[at])) return first
-      swap(heap, at, smaller)
-      at = smaller
-    }
+  #takeBack(clock: OriginClock): void {
+    const peer = this.#peers.get(clock)
+    if (peer === undefined) return
+    peer.seen = Math.min(peer.seen, clock.horizon)
+    peer.left = Math.min(peer.left, clock.horizon)
+    this.changed = true
   }
-}
-
-interface Wish {
-  readonly time: Micros
-  readonly key: string
-}
-
-function before(a: Wish | undefined, b: Wish | undefined): boolean {
-  if (a === undefined || b === undefined) return a !== undefined
-  return a.time < b.time || (a.time === b.time && a.key < b.key)
-}
-
-function swap(heap: Wish[], a: number, b: number): void {
-  const [x, y] = [heap[a], heap[b]]
-  if (x === undefined || y === undefined) return
-  heap[a] = y
-  heap[b] = x
 }

@@ -7,8 +7,11 @@ import type { Micros, Processor, Topic } from '../definitions.ts'
 import { typeOf } from '../codec.ts'
 import { redriven } from '../position.ts'
 import { StepCaller, Thrown, type Cell, type Input, type Sourced, type Undo } from './cell.ts'
-import { Clock, type StoredClock } from './clock.ts'
+import type { Clock, OriginClock } from './clock.ts'
+import { clockName, Clocks } from './clocks.ts'
+import { KeyTimers } from './key-timers.ts'
 import { Pending, type Publish, type StoredPending } from './pending.ts'
+import { joined, SharedClock, type StoredSharedClock } from './shared-clock.ts'
 import { migrated } from './version.ts'
 
 /** How far an origin's time has come, as connectors and decode-block say it. */
@@ -35,7 +38,7 @@ export interface Outlet {
 
 interface Entry {
   cell: Cell
-  /** The clock of the record that came last. */
+  /** Says how far the key's time has come. */
   clock: Clock
   pending: Pending | undefined
 }
@@ -43,8 +46,10 @@ interface Entry {
 /** A key; its pending inputs stand in fields of their own, so that a checkpoint writes only those that are new. */
 export interface StoredEntry {
   readonly v: number
-  /** Name of the clock. */
+  /** Name of the newest record's clock. */
   readonly o: string
+  /** Where several clocks say how far the key's time has come. */
+  readonly s?: StoredSharedClock
   /** At the finalized height where something is pending. */
   readonly c: Cell
   readonly p?: StoredPending
@@ -62,7 +67,8 @@ export class Engine {
   readonly #outlet: Outlet
   readonly #undo: Undo | undefined
   readonly #entries = new Map<string, Entry>()
-  readonly #clocks = new Map<string, Clock>()
+  readonly #clocks: Clocks
+  readonly #timers = new KeyTimers(this.#entries, (entry: Entry, key) => this.#wake(entry, key))
   readonly #dirty = new Set<string>()
   /** Fields to delete with the next checkpoint, unless it writes them anew. */
   readonly #deleted = new Set<string>()
@@ -86,13 +92,11 @@ export class Engine {
     this.#outlet = outlet
     this.#undo = undo
     const entries: [string, string][] = []
+    const clocks = new Map<string, string>()
     const inputs = new Map<string, [number, Input][]>()
     for (const [field, text] of stored) {
-      if (field.startsWith(clockField)) {
-        const clock: StoredClock = JSON.parse(text)
-        const name = field.slice(clockField.length)
-        this.#clocks.set(name, new Clock(name, clock))
-      } else if (field.startsWith(keyField)) entries.push([field.slice(keyField.length), text])
+      if (field.startsWith(clockField)) clocks.set(field.slice(clockField.length), text)
+      else if (field.startsWith(keyField)) entries.push([field.slice(keyField.length), text])
       else if (isInput(field)) {
         const { key, serial } = inputOf(field)
         const input: Input = JSON.parse(text)
@@ -101,18 +105,20 @@ export class Engine {
         else held.push([serial, input])
       }
     }
+    this.#clocks = new Clocks(clocks)
     for (const [key, text] of entries) this.#restore(key, text, inputs.get(key) ?? [])
   }
 
   /**
    * A record whose processing throws, where that is undone, changes nothing of its key; its time counts all the same.
+   * @param latest how far it may move time, and no further: its append time
    * @returns whether the step called the record late
    * @throws whatever the step throws, where that is not undone: the slot must be opened anew
    */
-  record(topic: string, key: string, origin: string, record: Sourced): boolean {
+  record(topic: string, key: string, origin: string, record: Sourced, latest: Micros = Infinity): boolean {
     const known = this.#entries.get(key)
     const again = origin.startsWith(redriven)
-    const clock = again && known !== undefined ? known.clock : this.#clockOf(nameOf(origin, record.chainId))
+    const clock = again && known !== undefined ? known.clock.newest : this.#clocks.of(clockName(origin, record.chainId))
     const { block = null, finalized = null } = record
     if (finalized !== null) clock.finalize(finalized)
     if (record.removed === true) {
@@ -120,33 +126,44 @@ export class Engine {
       return false
     }
     if (block !== null) clock.begin(block, record.ts)
-    this.#advance(clock, record.ts - 1)
+    this.#timers.advance(clock, Math.min(record.ts - 1, latest))
     if (known !== undefined) this.#settle(known, key)
     const entry = this.#entryOf(key, clock)
     this.#dirty.add(key)
-    const input: Input = { topic, key, clock: again ? undefined : clock.name, record, horizon: clock.horizon }
+    const time = entry.clock.at(clock, Math.min(record.ts, latest))
+    const input: Input = {
+      topic,
+      key,
+      clock: again ? undefined : clock.name,
+      record,
+      horizon: entry.clock.horizon,
+      time,
+    }
     if (entry.pending === undefined && block !== null && block > (clock.finalized ?? -1)) this.#hold(entry, key)
     const publish = this.#publishDirect(block, clock)
     const outcome =
-      entry.pending?.add(entry.cell, input, clock, this.#publishPlain) ??
+      entry.pending?.add(entry.cell, input, entry.clock, this.#publishPlain) ??
       this.#caller.process(entry.cell, input, publish)
-    this.#fire(entry, key, clock, publish)
-    this.#wish(entry, key)
+    this.#fire(entry, key, publish)
+    this.#timers.set(entry, key)
     if (outcome instanceof Thrown) this.#leaveOut(entry, key, outcome)
     return outcome === 'late'
   }
 
-  /** Time has passed, or gone back where blocks were removed. */
-  mark(mark: Mark): void {
+  /**
+   * Time has passed, or gone back where blocks were removed.
+   * @param latest how far it may move time, and no further: its append time
+   */
+  mark(mark: Mark, latest: Micros = Infinity): void {
     const { origin, chainId = null, time, block, finalized, removed } = mark
-    const clock = this.#clockOf(nameOf(origin, chainId))
+    const clock = this.#clocks.of(clockName(origin, chainId))
     if (removed) {
       clock.setBack(block ?? -1, time)
       return this.#unwake(clock)
     }
     if (block !== null) clock.begin(block, time)
     if (finalized !== null) clock.finalize(finalized)
-    this.#advance(clock, time)
+    this.#timers.advance(clock, Math.min(time, latest))
     // Readers may hear nothing else of this origin for days, and must not keep its findings pending for so long.
     if (clock.tells()) this.#outlet.mark(mark)
   }
@@ -164,11 +181,7 @@ export class Engine {
     for (const key of this.#dirty) {
       for (const [field, text] of this.#store(key)) changes.set(field, text)
     }
-    for (const [name, clock] of this.#clocks) {
-      if (!clock.changed) continue
-      clock.changed = false
-      changes.set(clockField + name, JSON.stringify(clock.store()))
-    }
+    for (const [name, text] of this.#clocks.changes()) changes.set(clockField + name, text)
     this.#dirty.clear()
     this.#deleted.clear()
     return [...changes]
@@ -184,7 +197,7 @@ export class Engine {
    * Runs the wake-ups of a key that are due. One that throws, where that is undone, is its key's fault and not that of the
    * record or mark that moved time: it is reported once and stays due until it succeeds.
    */
-  #fire({ cell, pending }: Entry, key: string, clock: Clock, publish: Publish): void {
+  #fire({ cell, clock, pending }: Entry, key: string, publish: Publish): void {
     const thrown =
       pending === undefined
         ? this.#caller.wake(cell, key, clock.horizon, publish)
@@ -200,38 +213,35 @@ export class Engine {
 
   readonly #publishPlain = (topic: Topic, draft: object): void => this.#outlet.publish(topic, draft)
 
-  #remove(key: string, id: string, clock: Clock): void {
+  #remove(key: string, id: string, clock: OriginClock): void {
     const entry = this.#entries.get(key)
     if (entry === undefined) return
     this.#settle(entry, key)
-    const cell = entry.pending?.remove(id, key, clock, this.#publishPlain)
-    if (cell !== undefined) this.#continue(entry, key, cell)
+    if (entry.pending === undefined) return
+    entry.clock = joined(entry.clock, clock)
+    const cell = entry.pending.remove(id, key, entry.clock, this.#publishPlain)
+    if (cell === undefined) this.#timers.set(entry, key)
+    else this.#continue(entry, key, cell)
   }
 
   /** Takes back the wake-ups that are no longer due; in the order of keys, whatever the order in memory is. */
-  #unwake(clock: Clock): void {
+  #unwake(clock: OriginClock): void {
     for (const key of [...this.#withPending].toSorted()) {
       const entry = this.#entries.get(key)
-      if (entry?.pending === undefined || entry.clock !== clock || entry.pending.firedTo <= clock.horizon) continue
+      if (entry?.pending === undefined || !entry.clock.has(clock)) continue
+      if (entry.clock instanceof SharedClock) entry.clock.setBack(clock.horizon)
+      if (entry.pending.firedTo <= entry.clock.horizon) continue
       this.#settle(entry, key)
-      this.#continue(entry, key, entry.pending.refold(key, clock, this.#publishPlain))
+      this.#continue(entry, key, entry.pending.refold(key, entry.clock, this.#publishPlain))
     }
   }
 
-  #advance(clock: Clock, horizon: Micros): void {
-    clock.reach(horizon)
-    for (let wish = clock.take(clock.horizon); wish !== undefined; wish = clock.take(clock.horizon)) {
-      const entry = this.#entries.get(wish.key)
-      if (entry === undefined || entry.clock !== clock || entry.cell.wake !== wish.time) continue
-      this.#wake(entry, wish.key, clock)
-    }
-  }
-
-  #wake(entry: Entry, key: string, clock: Clock): void {
+  #wake(entry: Entry, key: string): void {
     this.#settle(entry, key)
+    const { clock } = entry
     if (entry.pending === undefined && clock.ofChain && (entry.cell.wake ?? 0) > clock.finalizedHorizon)
       this.#hold(entry, key)
-    this.#fire(entry, key, clock, this.#publishDirect(null, clock))
+    this.#fire(entry, key, this.#publishDirect(null, clock))
     this.#continue(entry, key, entry.cell)
   }
 
@@ -243,19 +253,14 @@ export class Engine {
   #continue(entry: Entry, key: string, cell: Cell): void {
     entry.cell = cell
     this.#dirty.add(key)
-    this.#wish(entry, key)
-  }
-
-  /** A wake-up that has thrown waits for the key's next record. */
-  #wish({ cell, clock }: Entry, key: string): void {
-    if (cell.wake !== null && cell.wake !== cell.failed) clock.wish(cell.wake, key)
+    this.#timers.set(entry, key)
   }
 
   /** Moves a key up to the finalized height. What it publishes then depends on the log, not on checkpoints. */
   #settle(entry: Entry, key: string): void {
     const { clock, pending } = entry
     if (pending === undefined) return
-    const settled = pending.finalize(key, clock, (name) => (name === undefined ? clock : this.#clockOf(name)))
+    const settled = pending.finalize(key, clock, (name) => (name === undefined ? clock : this.#clocks.of(name)))
     if (settled !== 'same') this.#dirty.add(key)
     if (settled !== 'done') return
     entry.pending = undefined
@@ -285,31 +290,28 @@ export class Engine {
     this.#deleted.add(keyField + key)
   }
 
-  #entryOf(key: string, clock: Clock): Entry {
+  #entryOf(key: string, clock: OriginClock): Entry {
     let entry = this.#entries.get(key)
     if (entry === undefined) {
       entry = { cell: this.#caller.empty(), clock, pending: undefined }
       this.#entries.set(key, entry)
     }
-    entry.clock = clock
+    if (entry.clock !== clock) entry.clock = joined(entry.clock, clock)
     return entry
-  }
-
-  #clockOf(name: string): Clock {
-    let clock = this.#clocks.get(name)
-    if (clock === undefined) {
-      clock = new Clock(name)
-      this.#clocks.set(name, clock)
-    }
-    return clock
   }
 
   *#store(key: string): Generator<Change> {
     const entry = this.#entries.get(key)
     if (entry === undefined) return
     const { cell, clock, pending } = entry
-    const stored: StoredEntry = { v: this.#processor.state.version, o: clock.name, c: pending?.base ?? cell }
-    yield [keyField + key, JSON.stringify(pending === undefined ? stored : { ...stored, p: pending.store() })]
+    const stored: StoredEntry = {
+      v: this.#processor.state.version,
+      o: clock.name,
+      ...(clock instanceof SharedClock ? { s: clock.store() } : {}),
+      c: pending?.base ?? cell,
+      ...(pending === undefined ? {} : { p: pending.store() }),
+    }
+    yield [keyField + key, JSON.stringify(stored)]
     for (const [serial, input] of pending?.inputChanges() ?? [])
       yield [fieldOf(serial, key), input === null ? null : JSON.stringify(input)]
   }
@@ -317,7 +319,8 @@ export class Engine {
   #restore(key: string, text: string, inputs: readonly [number, Input][]): void {
     const stored: StoredEntry = JSON.parse(text)
     const cell = migrated(this.#processor, stored.c, stored.v)
-    const entry: Entry = { cell, clock: this.#clockOf(stored.o), pending: undefined }
+    const clock = stored.s === undefined ? this.#clocks.of(stored.o) : this.#clocks.shared(stored.s)
+    const entry: Entry = { cell, clock, pending: undefined }
     if (stored.p !== undefined) {
       const held = inputs
         .map(([serial, input]) => [serial, { ...input, record: completed(input) }] as const)
@@ -328,13 +331,9 @@ export class Engine {
     }
     this.#entries.set(key, entry)
     // The step may have been mended.
-    if (entry.cell.wake !== null) entry.clock.wish(entry.cell.wake, key)
+    if (entry.cell.wake !== null) clock.wish(entry.cell.wake, key)
   }
 }
-
-/** Chains that share a partition have blocks, times and finality of their own. */
-const nameOf = (origin: string, chainId: number | null | undefined): string =>
-  chainId === null || chainId === undefined ? origin : `${origin}#${chainId}`
 
 const fieldOf = (serial: number, key: string): string => `${inputField}${serial}:${key}`
 

@@ -53,7 +53,7 @@ export class PassingEngine {
     }
     chain.changed = true
     const publish = (output: Topic, draft: object): void => this.#outlet.publish(output, draft)
-    const input: Input = { topic, key, clock: undefined, record, horizon: -1 }
+    const input: Input = { topic, key, clock: undefined, record, horizon: -1, time: record.ts }
     const outcome = this.#caller.process(chain.cell, input, publish)
     if (outcome instanceof Thrown) {
       this.#undo?.thrown(key, undefined, outcome.error)
