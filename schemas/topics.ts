@@ -3,16 +3,18 @@ import type { Topic } from '../workers/runtime/definitions.ts'
 import type * as t from './types.ts'
 
 const days = (n: number) => ({ cleanup: { policy: 'delete', retentionMs: n * 86_400_000 } }) as const
+/** Event time beyond which a record of a connector or a foreign producer is ahead of its append time. */
+const judged = { maxAhead: 60_000_000 } as const
 const compacted = { cleanup: { policy: 'compact' } } as const
-const define = <T extends object>(name: string, partitions: number, key: (record: T) => string, rest: Pick<Topic<T>, 'cleanup' | 'maxMessageBytes' | 'output' | 'shared'>): Topic<T> => ({ name, partitions, key, ...rest }) // prettier-ignore
+const define = <T extends object>(name: string, partitions: number, key: (record: T) => string, rest: Pick<Topic<T>, 'cleanup' | 'maxAhead' | 'maxMessageBytes' | 'output' | 'shared'>): Topic<T> => ({ name, partitions, key, ...rest }) // prettier-ignore
 
 const market = (r: { venue: string; symbol: string }): string => `${r.venue}:${r.symbol}`
 const wallet = (r: { chainId: number; wallet: string }): string => `${r.chainId}:${r.wallet}`
 
 // prettier-ignore
 export const topics = {
-  marketTrades: define<t.MarketTrade>('market.trades.v1', 4, market, { ...days(7), shared: true }),
-  marketQuotes: define<t.MarketQuote>('market.quotes.v1', 4, market, { ...days(2), shared: true }),
+  marketTrades: define<t.MarketTrade>('market.trades.v1', 4, market, { ...days(7), ...judged, shared: true }),
+  marketQuotes: define<t.MarketQuote>('market.quotes.v1', 4, market, { ...days(2), ...judged, shared: true }),
   marketCandles: define<t.MarketCandle>('market.candles.v1', 4, market, days(30)),
   chainBlocks: define<t.ChainBlock>('chain.blocks.v1', 4, (r) => String(r.chainId), { ...days(7), maxMessageBytes: 16 * 1024 * 1024 }),
   chainTransactions: define<t.ChainTransaction>('chain.transactions.v1', 4, (r) => `${r.chainId}:${r.from}`, days(7)),
@@ -20,7 +22,7 @@ export const topics = {
   chainSwaps: define<t.ChainSwap>('chain.swaps.v1', 4, (r) => `${r.chainId}:${r.pool}`, days(7)),
   chainLogs: define<t.ChainLog>('chain.logs.v1', 4, (r) => `${r.chainId}:${r.address}`, { ...days(7), output: true }),
   walletsActivity: define<t.WalletActivity>('wallets.activity.v1', 4, wallet, days(7)),
-  feedsStatus: define<t.FeedStatus>('feeds.status.v1', 1, (r) => r.feed, { ...days(30), shared: true }),
+  feedsStatus: define<t.FeedStatus>('feeds.status.v1', 1, (r) => r.feed, { ...days(30), ...judged, shared: true }),
   feedsCursors: define<t.FeedCursor>('feeds.cursors.v1', 4, (r) => r.feed, { ...compacted, output: true, shared: true }),
   riskMarkets: define<t.MarketRisk>('risk.markets.v1', 4, market, days(30)),
   riskWallets: define<t.WalletRisk>('risk.wallets.v1', 4, wallet, days(30)),

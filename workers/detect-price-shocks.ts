@@ -28,8 +28,9 @@ export const detectPriceShocks = defineProcessor<MarketTrade, State, Watch['dete
   process(trade, state, emit, at) {
     const { move: threshold, within } = at.settings
     if (trade.ts < state.newest - within) return at.late()
-    // Trades a few milliseconds out of order count at the newest time, which keeps the window sorted.
-    state.newest = Math.max(state.newest, trade.ts)
+    // Trades a few milliseconds out of order count at the newest time, which keeps the window sorted, and a trade ahead of time
+    // counts now: it makes no other late.
+    state.newest = Math.max(state.newest, Math.min(trade.ts, at.time))
     const tick = { ts: state.newest, price: Number(trade.price), text: trade.price, id: trade.id }
     addTick(state.window, tick, within)
     const shock = largestMove(state.window)

@@ -41,8 +41,8 @@ export const measureMarketRisk = defineProcessor<MarketTrade, State>({
     const start = windowStart(trade.ts, minute)
     if (start < (state.closedUntil ?? 0) || start + minute + allowedLateness < at.time) return at.late()
     if (state.closedUntil === null) {
-      // A straggler of the minute before may follow.
-      state.closedUntil = windowStart(trade.ts - allowedLateness, minute)
+      // A straggler of the minute before may follow; a trade ahead of time makes no other late.
+      state.closedUntil = windowStart(Math.min(trade.ts, at.time) - allowedLateness, minute)
       at.wakeAt(state.closedUntil + minute + allowedLateness)
     }
     const index = state.open.findLastIndex((close) => close.start <= start)

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto'
 import type { Processor, Topic } from '../../workers/runtime/definitions.ts'
 import { schemaIdOf } from '../../workers/runtime/codec.ts'
+import { appendTimeOf } from '../../workers/runtime/event-time.ts'
 import { markHeaders } from '../../workers/runtime/headers.ts'
 import { Partitioner } from '../../workers/runtime/kafka/client.ts'
 import type { Registry } from '../../workers/runtime/kafka/registry.ts'
@@ -130,10 +131,11 @@ class ReferenceSlot {
       const origin = mark?.origin ?? place?.origin ?? ''
       const index = origins.includes(origin) ? origins.indexOf(origin) : origins.push(origin) - 1
       const value = message.value ?? Buffer.alloc(0)
-      if (mark !== undefined) packMark(frames, offset, index, mark)
+      const appended = appendTimeOf(message)
+      if (mark !== undefined) packMark(frames, offset, index, appended, mark)
       else {
         await this.#learn(schemaIdOf(value))
-        packRecord(frames, offset, index, message.key ?? Buffer.alloc(0), value)
+        packRecord(frames, offset, index, appended, message.key ?? Buffer.alloc(0), value)
       }
     }
     const { outputs, faults, crash } = this.#task.run(frames.finish(), origins)

@@ -1,5 +1,5 @@
 /** One slot of the test driver: reads a partition's log in tasks, is stored, cut off and opened again as in production. */
-import type { Processor, Topic } from '../../workers/runtime/definitions.ts'
+import type { Micros, Processor, Topic } from '../../workers/runtime/definitions.ts'
 import { schemaText } from '../../workers/runtime/codec.ts'
 import { FrameWriter } from '../../workers/runtime/packing.ts'
 import { emissionPosition, Positions, type Placed } from '../../workers/runtime/position.ts'
@@ -12,6 +12,8 @@ export interface Message {
   readonly value: Buffer | null
   readonly place: Placed | undefined
   readonly mark: Mark | undefined
+  /** When it was appended. */
+  readonly appended: Micros
 }
 
 /** What a slot needs of its driver. */
@@ -43,21 +45,25 @@ export function packTask(
 ): { task: ArrayBuffer; origins: string[] } {
   const frames = new FrameWriter()
   const origins: string[] = []
-  for (const [index, { key, value, place, mark }] of messages.entries()) {
+  for (const [index, { key, value, place, mark, appended }] of messages.entries()) {
     if (place !== undefined && !positions.accept(place)) continue
     const origin = mark?.origin ?? place?.origin ?? ''
     const at = origins.includes(origin) ? origins.indexOf(origin) : origins.push(origin) - 1
-    if (mark !== undefined) packMark(frames, offset + index, at, mark)
-    else if (value !== null) packRecord(frames, offset + index, at, Buffer.from(key), value)
+    if (mark !== undefined) packMark(frames, offset + index, at, appended, mark)
+    else if (value !== null) packRecord(frames, offset + index, at, appended, Buffer.from(key), value)
   }
   return { task: frames.finish(), origins }
 }
 
-/** The messages that a task's packed outputs are, each with the topic that it goes to. */
+/**
+ * The messages that a task's packed outputs are, each with the topic that it goes to.
+ * @param appendedAt when what follows from the input at an offset is appended
+ */
 export function* messagesOf(
   step: Processor,
   origin: string,
   outputs: ArrayBuffer,
+  appendedAt: (offset: number) => Micros = () => 0,
 ): Generator<{ topic: Topic; message: Message }> {
   for (const output of readOutputs(outputs)) {
     const topic = step.outputs[output.topic]
@@ -65,7 +71,7 @@ export function* messagesOf(
     const mark = output.mark === undefined ? undefined : { ...output.mark, origin }
     const value = output.value === null ? null : Buffer.from(output.value)
     const place = { origin, position: emissionPosition(0, output.offset, output.index) }
-    yield { topic, message: { key: output.key, value, place, mark } }
+    yield { topic, message: { key: output.key, value, place, mark, appended: appendedAt(output.offset) } }
   }
 }
 
@@ -97,12 +103,16 @@ export class DriverSlot {
     const log = this.#host.log(this.#topic, this.#partition)
     if (this.#offset >= log.length) return false
     const messages = log.slice(this.#offset, this.#offset + this.#plan.batch)
-    const { task, origins } = packTask(messages, this.#offset, this.#positions)
+    const first = this.#offset
+    const { task, origins } = packTask(messages, first, this.#positions)
     this.#offset += messages.length
     const result = this.#task.run(task, origins)
     if (result.crash !== undefined) throw new Error(`${this.step.name}: ${result.crash.error}`)
     for (const fault of result.faults) this.#host.fault({ ...fault, step: this.step.name })
-    for (const { topic, message } of messagesOf(this.step, this.name, result.outputs)) this.#host.push(topic, message)
+    // What follows is appended at once.
+    const appendedAt = (offset: number): Micros => messages[offset - first]?.appended ?? 0
+    for (const { topic, message } of messagesOf(this.step, this.name, result.outputs, appendedAt))
+      this.#host.push(topic, message)
     const cut = this.#plan.after(++this.#tasks)
     if (cut !== undefined) this.cut(cut)
     return true

@@ -1,5 +1,5 @@
 /** Pushes encoded records through processors without a broker: the same codec, slots and engine as in the threads. */
-import type { Processor, Topic } from '../../workers/runtime/definitions.ts'
+import type { Micros, Processor, Topic } from '../../workers/runtime/definitions.ts'
 import { Decoder, Encoder, schemaText } from '../../workers/runtime/codec.ts'
 import { Positions, sequencePosition, type Placed } from '../../workers/runtime/position.ts'
 import type { Fault } from '../../workers/runtime/slot-task.ts'
@@ -22,13 +22,19 @@ interface DriverOptions {
   readonly partitions?: number
 }
 
+/** Where a record stands in its writer's sequence, and when it is appended: where that is not said, when it was received, else its time. */
+export type Placing = Partial<Placed> & { readonly appendTime?: Micros }
+
 export interface Driver {
   /** Appends a record to a topic's log and runs everything that follows. */
-  send<T extends object>(topic: Topic<T>, record: T, place?: Partial<Placed>): void
+  send<T extends object>(topic: Topic<T>, record: T, place?: Placing): void
   /** Appends a record without running yet. */
-  append<T extends object>(topic: Topic<T>, record: T, place?: Partial<Placed>): void
-  /** Appends a time mark for a key, as connectors do; an empty key: of chain 1 for every partition, as decode-block does. */
-  mark(topic: Topic, key: string, origin: string, time: number): void
+  append<T extends object>(topic: Topic<T>, record: T, place?: Placing): void
+  /**
+   * Appends a time mark for a key, as connectors do; an empty key: of chain 1 for every partition, as decode-block does.
+   * @param appendTime where it is not the mark's time
+   */
+  mark(topic: Topic, key: string, origin: string, time: Micros, appendTime?: Micros): void
   /** Appends what another driver's log of a topic holds, as it stands there. */
   copy(topic: Topic, from: Driver): void
   /** Runs what is in the logs until nothing follows any more. */
@@ -98,23 +104,23 @@ class MemoryDriver implements Driver, SlotHost {
     this.faults.push(fault)
   }
 
-  send<T extends object>(topic: Topic<T>, record: T, place?: Partial<Placed>): void {
+  send<T extends object>(topic: Topic<T>, record: T, place?: Placing): void {
     this.append(topic, record, place)
     this.run()
   }
 
-  append<T extends object>(topic: Topic<T>, record: T, place: Partial<Placed> = {}): void {
+  append<T extends object>(topic: Topic<T>, record: T, { appendTime, ...place }: Placing = {}): void {
     const key = topic.key(record)
     const position = place.position ?? sequencePosition(++this.#sequence)
     const full: Placed = { ...place, origin: place.origin ?? key, position }
     const value = Buffer.from(this.#encoder.encode(topic, record))
-    this.push(topic, { key, value, place: full, mark: undefined })
+    this.push(topic, { key, value, place: full, mark: undefined, appended: appendTime ?? appendTimeOf(record) })
   }
 
-  mark(topic: Topic, key: string, origin: string, time: number): void {
+  mark(topic: Topic, key: string, origin: string, time: Micros, appendTime = time): void {
     const chainId = key === '' ? 1 : null
     const mark: Mark = { origin, time, chainId, block: null, finalized: null, removed: false }
-    this.push(topic, { key, value: null, place: undefined, mark })
+    this.push(topic, { key, value: null, place: undefined, mark, appended: appendTime })
     this.run()
   }
 
@@ -181,6 +187,11 @@ export const schemaIds: ReadonlyMap<string, number> = new Map(
 /** A message as text: key, headers, value. */
 export const textOf = ({ key, value, place, mark }: Message): string =>
   `${key} ${JSON.stringify(place)} ${JSON.stringify(mark)} ${value?.toString('hex') ?? ''}`
+
+function appendTimeOf(record: object): Micros {
+  const [received, ts] = ['receivedAt', 'ts'].map((field) => Number(Reflect.get(record, field) ?? 0))
+  return received || ts || 0
+}
 
 const isWatch = (value: unknown): value is Watch =>
   typeof value === 'object' && value !== null && 'detection' in value && 'venues' in value && 'channels' in value

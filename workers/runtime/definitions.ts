@@ -2,7 +2,7 @@
  * The contracts: what a topic, a connector, a processor, a sink and a topology are.
  *
  * Glossary. A *step* is a connector, processor or sink. A *slot* is one partition of one input topic of one step: the
- * unit of assignment, state and checkpoint. An *origin* is one writer's sequence, a *position* a place in it. A *mark*
+ * unit of assignment, state and checkpoint. An *origin* is one writer's sequence, a *position* a place in it. A record is *ahead* whose time is too far beyond its append time. A *mark*
  * is a message without a value that says how far an origin's time has come. *Stream time* is the newest event time of
  * an origin. A *pending* input belongs to a block that is not final yet; *standing* outputs are those that a key's
  * pending inputs have led to. A *feed* is what replicas of a connector share: a symbol's stream, a chain.
@@ -22,6 +22,13 @@ export interface Topic<T extends object = object> {
   readonly cleanup: { readonly policy: 'delete'; readonly retentionMs: number } | { readonly policy: 'compact' }
   /** Largest message in bytes, where it is not the broker's default of 1 MiB. */
   readonly maxMessageBytes?: number
+  /**
+   * How far a record's time may lie beyond its append time. One further ahead is left out by every reader and goes to the DLQ, and
+   * neither a record nor a mark moves time beyond its append time. It is given for what connectors and foreign producers write.
+   * Times of chains are not judged: a connector waits with a block that is ahead. Times of derived records follow from those of
+   * their inputs, which were judged; by append times of their own, which a replay gives anew, they would differ in it.
+   */
+  readonly maxAhead?: Micros
   /** True where consumers outside the topology read it, so that `check` does not ask for a reader. */
   readonly output?: true
   /** True where several steps write it, each under origins of its own; `check` allows one writer elsewhere. */
@@ -43,7 +50,7 @@ export interface Place<Settings> {
   readonly topic: string
   /** The record's key, which is the state's. */
   readonly key: string
-  /** Stream time of the key's origin. */
+  /** Stream time of the key: how far its origin has come, where several write it the least of them; it never goes back. */
   readonly time: Micros
   /** What `settings` made of the watch file. */
   readonly settings: Settings

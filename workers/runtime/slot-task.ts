@@ -5,13 +5,14 @@
 import type { Micros, Processor, Topic } from './definitions.ts'
 import { Decoder, Encoder } from './codec.ts'
 import { PoisonError, oneLine } from './errors.ts'
+import { aheadOf, latestTime } from './event-time.ts'
 import { FrameReader, FrameWriter } from './packing.ts'
 import { Engine, type Change, type Mark, type Outlet } from './state/engine.ts'
 import { PassingEngine } from './state/passing-engine.ts'
 import type { Sourced, Undo } from './state/cell.ts'
 import { storedVersion, versionField } from './state/version.ts'
 
-/** A record that cannot be read or processed or came too late; it goes to the DLQ and the stream goes on. */
+/** A record that cannot be read or processed, is ahead or came too late; it goes to the DLQ and the stream goes on. */
 export interface Fault {
   readonly offset: number
   readonly reason: 'poison' | 'late'
@@ -74,30 +75,39 @@ const usualMessageBytes = 1024 * 1024
 const besidesValue = 16 * 1024
 const largestValue = (topic: Topic): number => (topic.maxMessageBytes ?? usualMessageBytes) - besidesValue
 
-/** Packs one record of a task. */
+/**
+ * Packs one record of a task.
+ * @param appended when its message was first appended
+ */
 export function packRecord(
   frames: FrameWriter,
   offset: number,
   origin: number,
+  appended: Micros,
   key: Uint8Array,
   value: Uint8Array,
 ): void {
   frames.number(offset)
   frames.number(origin)
+  frames.number(appended)
   frames.bytes(key)
   frames.bytes(value)
 }
 
-/** Packs one mark of a task. */
-export function packMark(frames: FrameWriter, offset: number, origin: number, mark: Mark): void {
+/**
+ * Packs one mark of a task.
+ * @param appended when its message was first appended
+ */
+export function packMark(frames: FrameWriter, offset: number, origin: number, appended: Micros, mark: Mark): void {
   frames.number(offset)
   frames.number(origin)
+  frames.number(appended)
   frames.bytes(null)
   writeMark(frames, mark)
 }
 
 export class SlotTask implements Outlet, Undo {
-  readonly #topic: string
+  readonly #topic: Topic
   readonly #processor: Processor
   readonly #engine: Engine | PassingEngine
   readonly #decoder: Decoder<Sourced>
@@ -117,7 +127,7 @@ export class SlotTask implements Outlet, Undo {
   #began: readonly [length: number, index: number] = [0, 0]
 
   constructor({ processor, topic, settings, schemaIds, stored, leftOut = [], careful = false, at }: SlotOptions) {
-    this.#topic = topic.name
+    this.#topic = topic
     this.#processor = processor
     this.#decoder = new Decoder<Sourced>({ ...topic, key: () => '' })
     this.#encoder = new Encoder(schemaIds)
@@ -148,6 +158,8 @@ export class SlotTask implements Outlet, Undo {
     while (!frames.done) {
       const offset = frames.number()
       const origin = origins[frames.number()] ?? ''
+      const appended = frames.number()
+      const latest = latestTime(this.#topic, appended)
       const key = frames.bytes()
       this.#offset = offset
       this.#index = 0
@@ -156,20 +168,26 @@ export class SlotTask implements Outlet, Undo {
       this.#at?.(offset)
       try {
         if (key === null) {
-          this.#engine.mark(readMark(frames, origin))
+          this.#engine.mark(readMark(frames, origin), latest)
           continue
         }
         const value = frames.bytes()
         const record = this.#decode(value, offset, faults)
         if (record === undefined) continue
-        records++
         this.#recordId = record.id
         if (this.#leftOut.size > 0 && this.#leftOut.delete(record.id) && record.removed === true) {
           struck.push(record.id)
           continue
         }
+        const ahead = aheadOf(this.#topic, record, appended)
+        if (ahead !== undefined) {
+          faults.push({ offset, reason: 'poison', code: 'ahead', error: ahead, id: record.id })
+          this.#leftOut.add(record.id)
+          continue
+        }
+        records++
         if (record.ts > newest) newest = record.ts
-        if (this.#engine.record(this.#topic, key.toString(), origin, record))
+        if (this.#engine.record(this.#topic.name, key.toString(), origin, record, latest))
           faults.push({ offset, reason: 'late', code: 'late', error: `${this.#processor.name}: its window was closed` })
       } catch (error) {
         const crash: Fault = { offset, reason: 'poison', code: 'crash', error: oneLine(error), ...this.#about() }

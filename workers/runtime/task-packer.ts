@@ -2,6 +2,7 @@
 import type { KafkaMessage } from 'kafkajs'
 import { schemaIdOf } from './codec.ts'
 import { oneLine, PoisonError } from './errors.ts'
+import { appendTimeOf } from './event-time.ts'
 import { markOf } from './headers.ts'
 import type { Intake } from './intake.ts'
 import type { Registry } from './kafka/registry.ts'
@@ -72,9 +73,10 @@ export function packTask(
     }
     const { origin, original } = admitted
     if (original !== undefined) redriven.set(offset, original)
+    const appended = appendTimeOf(message)
     const mark = original === undefined ? markOf(message.headers) : undefined
     if (mark !== undefined) {
-      packMark(frames, offset, indexOf(mark.origin), mark)
+      packMark(frames, offset, indexOf(mark.origin), appended, mark)
       continue
     }
     const { value } = message
@@ -87,7 +89,7 @@ export function packTask(
     const index = indexOf(original === undefined ? origin : redrivenOrigin + origin)
     offsets.push(offset)
     originOf.push(index)
-    packRecord(frames, offset, index, message.key ?? nothing, value)
+    packRecord(frames, offset, index, appended, message.key ?? nothing, value)
   }
   return { task: frames.finish(), origins, unknown, dropped, offsets, originOf, poisoned, redriven, faults }
 }

@@ -26,7 +26,7 @@ function stored(version: number, before: readonly (readonly [string, string])[] 
   slot.learn([[1, schemaText(name)]])
   const frames = new FrameWriter()
   const value = new Encoder(new Map([[name, 1]])).encode(topics.marketTrades, trade(1, noon, 1))
-  packRecord(frames, 0, 0, Buffer.from('a'), value)
+  packRecord(frames, 0, 0, noon, Buffer.from('a'), value)
   slot.run(frames.finish(), ['o'])
   const fields = new Map(before)
   for (const [field, text] of slot.changes()) if (text !== null) fields.set(field, text)
