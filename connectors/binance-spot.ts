@@ -4,6 +4,7 @@ import { defineConnector, type Connector, type Context, type Micros } from '../w
 import { FatalError, RetryableError } from '../workers/runtime/errors.ts'
 import { canonicalDecimal } from './market/decimal.ts'
 import { compileLayout } from './market/frame-layout.ts'
+import { isPlausibleTime } from './market/plausible-time.ts'
 import { VenueRefusal, type RestClient } from './market/rest.ts'
 import { runFeeds } from './market/run-feeds.ts'
 import type { PageEnd } from './market/trade-sequence.ts'
@@ -141,8 +142,10 @@ export function readUsualFrame(frame: Buffer, receivedAt: Micros): MarketEvent |
   const trade = tradeLayout(frame)
   if (trade === undefined) return undefined
   const { symbol, id, price, size, eventTime, time, buyerIsMaker } = trade
+  const ts = micros(time)
+  if (!isPlausibleTime(ts, receivedAt)) return undefined
   const side = buyerIsMaker ? 'sell' : 'buy'
-  return { kind: 'trade', symbol, eventTime: micros(eventTime), trade: { id, ts: micros(time), receivedAt, side, price, size } } // prettier-ignore
+  return { kind: 'trade', symbol, eventTime: micros(eventTime), trade: { id, ts, receivedAt, side, price, size } }
 }
 
 /** @param buyerIsMaker true where the taker sold */
@@ -159,8 +162,10 @@ function toTrade(
   if (!isCount(id) || !isCount(time) || !canonicalPrice || !canonicalSize || typeof buyerIsMaker !== 'boolean') {
     return undefined
   }
+  const ts = micros(time)
+  if (!isPlausibleTime(ts, receivedAt)) return undefined
   const side = buyerIsMaker ? 'sell' : 'buy'
-  return { id, ts: micros(time), receivedAt, side, price: canonicalPrice, size: canonicalSize }
+  return { id, ts, receivedAt, side, price: canonicalPrice, size: canonicalSize }
 }
 
 /** @throws FatalError that names every watched symbol which the venue does not list */

@@ -189,7 +189,7 @@ class Group {
     const event = this.#options.venue.read(bytes, receivedAt)
     switch (event.kind) {
       case 'trade':
-        this.#clock.see(event.trade.ts)
+        this.#clock.see(event.trade.ts, event.eventTime, receivedAt)
         this.#skew = event.eventTime - receivedAt
         return this.#feeds.get(event.symbol)?.trades.live(event.trade)
       case 'quote':

@@ -238,7 +238,7 @@ export class TradeFeed {
   #emit(trade: VenueTrade): void {
     const { venue, symbol } = this.#options
     const { id, ts, receivedAt, side, price, size } = trade
-    this.#lastTs = Math.max(this.#lastTs, ts)
+    this.#lastTs = Math.max(this.#lastTs, Math.min(ts, receivedAt))
     const tradeId = this.#tradeIds.text(id)
     this.#lane.send(
       { id: this.#ids.whole(id), venue, symbol, ts, receivedAt, tradeId, side, price, size },

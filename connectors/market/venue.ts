@@ -94,7 +94,11 @@ export const usualTiming: MarketTiming = {
   backoff: { baseMs: 500, capMs: 30_000 },
 }
 
-/** The newest time that the venue has shown on a connection; it only moves forward. */
+/**
+ * The newest time that the venue has shown on a connection; it only moves forward. All symbols of the connection share it, so no
+ * single event may move it further than anything tells that time has come: its own time, when the venue sent it, and
+ * when it was received.
+ */
 export class VenueClock {
   #newest: Micros | undefined
 
@@ -103,7 +107,12 @@ export class VenueClock {
     return this.#newest
   }
 
-  see(time: Micros): void {
+  /**
+   * @param sentAt the venue's time of the message
+   * @param receivedAt ours
+   */
+  see(eventTime: Micros, sentAt: Micros, receivedAt: Micros): void {
+    const time = Math.min(eventTime, sentAt, receivedAt)
     if (this.#newest === undefined || time > this.#newest) this.#newest = time
   }
 }

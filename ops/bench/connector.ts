@@ -111,9 +111,10 @@ function recordAndEncode(frames: readonly Buffer[]): number {
   const trades = new TradeFeed({ session, venue, symbol, status, clock, timing: usualTiming, lastTrade: undefined, lookback: 0, staleAfter: 60_000_000, tradesFrom: nothing, firstTradeSince, mute: () => {}, signal }) // prettier-ignore
   const feeds = new Map([['BTCUSDT', { trades, quotes }]])
   for (const frame of frames) {
-    const event = readAnyFrame(frame, context.now())
+    const receivedAt = context.now()
+    const event = readAnyFrame(frame, receivedAt)
     if (event.kind === 'trade') {
-      clock.see(event.trade.ts)
+      clock.see(event.trade.ts, event.eventTime, receivedAt)
       feeds.get(event.symbol)?.trades.live(event.trade)
     } else if (event.kind === 'quote') feeds.get(event.symbol)?.quotes.live(event.quote)
   }

@@ -2,8 +2,15 @@ import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { describe, expect, it, afterEach } from 'vitest'
-import { binanceSpotConnector, connectionTo, readFrame, tradesFrom } from '../../connectors/binance-spot.ts'
+import {
+  binanceSpotConnector,
+  connectionTo,
+  readAnyFrame,
+  readFrame,
+  tradesFrom,
+} from '../../connectors/binance-spot.ts'
 import { RestClient } from '../../connectors/market/rest.ts'
+import { VenueClock } from '../../connectors/market/venue.ts'
 import { startReplay } from '../../ops/local/exchange/replay.ts'
 import { Collected, eventually, metric } from './market/collecting-session.ts'
 
@@ -93,6 +100,53 @@ describe('a frame of Binance spot', () => {
   })
 })
 
+describe('a time that cannot be meant', () => {
+  const now = 1_723_161_255_400_000
+  const day = 86_400_000
+  const frameAt = (time: number | string, sentAt: number | string = 1_723_161_255_343): string =>
+    `{"stream":"btcusdt@trade","data":{"e":"trade","E":${sentAt},"s":"BTCUSDT","t":3735683259,"p":"61837.63000000","q":"0.02000000","T":${time},"m":true,"M":true}}`
+
+  it.each([
+    ['zero', 0],
+    ['one that is negative', -1_723_161_255_342],
+    ['seconds for milliseconds', 1_723_161_255],
+    ['nanoseconds', '1723161255342000000'],
+    ['a day ahead', 1_723_161_255_342 + day],
+    ['a day ahead in microseconds', (1_723_161_255_342 + day) * 1_000],
+    ['an hour ahead, as of a wrong time zone', 1_723_161_255_342 + 3_600_000],
+  ])('is refused in any layout: %s', (_, time) => {
+    for (const sentAt of [1_723_161_255_343, time]) {
+      const frame = frameAt(time, sentAt)
+      expect(readAnyFrame(Buffer.from(frame), now).kind).toBe('malformed')
+      expect(readFrame(frame, now).kind).toBe('malformed')
+    }
+  })
+
+  it.each([
+    ['the past: a recording', 1_502_942_432_000],
+    ['a clock that is minutes ahead of ours', 1_723_161_255_342 + 300_000],
+  ])('is not %s, and is passed on as it is', (_, time) => {
+    for (const read of [readFrame(frameAt(time), now), readAnyFrame(Buffer.from(frameAt(time)), now)])
+      expect(read).toMatchObject({ kind: 'trade', trade: { ts: time * 1_000 } })
+  })
+})
+
+describe('the time that a venue has shown', () => {
+  const now = 1_723_161_255_400_000
+  it('is no later than an event, its message and its receipt tell, and never goes back', () => {
+    const clock = new VenueClock()
+    expect(clock.newest).toBeUndefined()
+    const newest = (...times: readonly [eventTime: number, sentAt: number, receivedAt: number]) => {
+      clock.see(...times)
+      return clock.newest
+    }
+    expect(newest(now - 5, now - 3, now)).toBe(now - 5)
+    expect(newest(now + 59_000_000, now - 2, now)).toBe(now - 2)
+    expect(newest(now + 59_000_000, now + 59_000_000, now + 1)).toBe(now + 1)
+    expect(newest(now, now, now + 2)).toBe(now + 1)
+  })
+})
+
 describe('a connection to Binance spot', () => {
   it('listens to each stream once, by its URL as far as that should be long, then by messages', () => {
     const symbols = Array.from({ length: 512 }, (_, index) => `COIN${index}USDT`)
@@ -109,6 +163,8 @@ describe('a connection to Binance spot', () => {
 })
 
 describe('the history of Binance spot', () => {
+  const now = 1_723_161_255_400_000
+
   it('is the newest trades where a host does not serve older ones', async () => {
     const row = { price: '4.00000100', qty: '12.00000000', quoteQty: '48.000012', time: 1_499_865_549_590 }
     const rows = [28_457, 28_458].map((id) => ({ id, ...row, isBuyerMaker: true, isBestMatch: true }))
@@ -122,10 +178,10 @@ describe('the history of Binance spot', () => {
     const rest = new RestClient({
       baseUrl: `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`,
       weightPerMinute: 1_000,
-      now: () => 5,
+      now: () => now,
       signal: new AbortController().signal,
     })
-    const trade = { ts: 1_499_865_549_590_000, receivedAt: 5, side: 'sell', price: '4.000001', size: '12' }
+    const trade = { ts: 1_499_865_549_590_000, receivedAt: now, side: 'sell', price: '4.000001', size: '12' }
     expect(await tradesFrom(rest, 'BNBBTC', 28_458)).toEqual({
       trades: [
         { id: 28_457, ...trade },
