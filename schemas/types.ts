@@ -246,7 +246,7 @@ export interface FeedCursor {
   readonly cursor: string
 }
 
-export type FeedState = 'connected' | 'gap' | 'resynced' | 'stale' | 'lost' | 'unknown'
+export type FeedState = 'connected' | 'gap' | 'resynced' | 'stale' | 'behind' | 'lost' | 'unknown'
 
 /** What happened to a feed, so that a reader knows what it can trust. */
 export interface FeedStatus {

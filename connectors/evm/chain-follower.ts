@@ -54,7 +54,7 @@ class ChainFollower {
   readonly #sync: ChainSync
   readonly #doorbell: Doorbell
   readonly #status: FeedStatusLog
-  #state: 'starting' | 'connected' | 'gap' | 'stale' = 'starting'
+  #state: 'starting' | 'connected' | 'gap' | 'stale' | 'behind' = 'starting'
   /** The log has held the head in this session. */
   #wasCurrent = false
   #failing = false
@@ -62,6 +62,8 @@ class ChainFollower {
   /** When the head last moved, and when silence was last acted upon. */
   #movedAt: Micros
   #actedAt: Micros
+  /** Since when the next block waits, for it is ahead of time. */
+  #behindSince: Micros | undefined
 
   constructor(options: FollowerOptions) {
     const { session, chain, urls, random, signal } = options
@@ -107,7 +109,8 @@ class ChainFollower {
     const limit = Math.max(silence.leastMs * 1_000, silence.blocks * this.#options.chain.blockTime)
     while (!signal.aborted) {
       const now = context.now()
-      context.metrics.feedStaleness.set({ feed: this.#feed }, (now - this.#movedAt) / 1_000_000)
+      const since = Math.min(this.#movedAt, this.#behindSince ?? now)
+      context.metrics.feedStaleness.set({ feed: this.#feed }, (now - since) / 1_000_000)
       if (now - Math.max(this.#movedAt, this.#actedAt) > limit) {
         this.#actedAt = now
         this.#silent(now)
@@ -126,12 +129,20 @@ class ChainFollower {
       switch (await this.#sync.advance(head)) {
         case 'current':
           this.#wasCurrent = true
-          if (this.#state === 'gap') this.#say('connected', 'resynced', `the log holds block ${head.link.number}`)
+          this.#behindSince = undefined
+          if (this.#state === 'gap' || this.#state === 'behind')
+            this.#say('connected', 'resynced', `the log holds block ${head.link.number}`)
           return
         case 'distrusted':
           this.#pool.distrust(head.provider, distrustMs)
           return
+        case 'behind':
+          this.#wait()
+          // Another node may have a block that is not.
+          this.#pool.distrust(head.provider, distrustMs)
+          return
         case 'advanced':
+          this.#behindSince = undefined
           break
         case 'overtaken':
           return
@@ -155,15 +166,26 @@ class ChainFollower {
     this.#say('gap', 'gap', 'blocks were missed and are being fetched', { from: tip + 1, to: head })
   }
 
+  #wait(): void {
+    const { context } = this.#options.session
+    const now = context.now()
+    this.#behindSince ??= now
+    const { number, time } = this.#sync.waiting ?? { number: this.#head, time: now }
+    if (this.#state === 'behind') return
+    const detail = `block ${number} is dated ${Math.ceil((time - now) / 1_000_000)} s ahead of our clock and waits`
+    context.log.warn({ feed: this.#feed, block: number }, detail)
+    this.#say('behind', 'behind', detail)
+  }
+
   #silent(now: Micros): void {
     const seconds = Math.round((now - this.#movedAt) / 1_000_000)
-    if (this.#state !== 'stale') this.#say('stale', 'stale', `no new head for ${seconds} s`)
+    if (this.#state !== 'stale' && this.#state !== 'behind') this.#say('stale', 'stale', `no new head for ${seconds} s`)
     this.#doorbell.reconnect()
     const silentNode = this.#pool.preferred
     if (silentNode !== undefined) this.#pool.distrust(silentNode, distrustMs)
   }
 
-  #say(state: 'connected' | 'gap' | 'stale', ...status: Parameters<FeedStatusLog['say']>): void {
+  #say(state: 'connected' | 'gap' | 'stale' | 'behind', ...status: Parameters<FeedStatusLog['say']>): void {
     this.#state = state
     this.#status.say(...status)
   }

@@ -1,6 +1,6 @@
 /** Brings a chain's journal one step nearer to a node's head: the next blocks, a gap's, or a reorganisation. */
 import type { ChainBlock } from '../../schemas/types.ts'
-import type { Context, Journal } from '../../workers/runtime/definitions.ts'
+import type { Context, Journal, Micros } from '../../workers/runtime/definitions.ts'
 import { FatalError } from '../../workers/runtime/errors.ts'
 import type { WatchedChain } from '../../workers/runtime/watch.ts'
 import { addBlock, loadWindow, readStanding, removeTip, type ChainWindow, type Entry } from './chain-window.ts'
@@ -14,19 +14,22 @@ import { linkOf, type Link, type WholeBlock } from './rpc-types.ts'
 const step = { blocks: 50, concurrency: 5 } as const
 /** A reorganisation up to this depth is believed on one node's word, a deeper one needs another's. */
 const plausibleDepth = 3
+/** How far ahead of our clock a block may be dated. Who works with a development chain sets its time at will. */
+const usualMaxAhead: Micros = 60_000_000
+const developmentChain = 31_337
 
 export interface SyncOptions {
-  readonly chain: Pick<WatchedChain, 'chainId' | 'name' | 'finalityDepth'>
+  readonly chain: Pick<WatchedChain, 'chainId' | 'name' | 'finalityDepth' | 'maxAhead'>
   readonly journal: Journal<ChainBlock>
   readonly pool: RpcPool
   readonly context: Pick<Context, 'now' | 'log' | 'metrics'>
 }
 
 /**
- * What a step came to: the log holds the head; blocks were written; the journal had moved and is read again; or the
- * node's head is not to be believed.
+ * What a step came to: the log holds the head; blocks were written; the journal had moved and is read again; the
+ * node's head is not to be believed; or the next block is ahead of time and waits.
  */
-export type Outcome = 'current' | 'advanced' | 'overtaken' | 'distrusted'
+export type Outcome = 'current' | 'advanced' | 'overtaken' | 'distrusted' | 'behind'
 
 type WindowWithBlocks = ChainWindow & { readonly blocks: readonly [Link, ...Link[]] }
 
@@ -34,6 +37,7 @@ export class ChainSync {
   readonly #options: SyncOptions
   /** Undefined where the journal has to be read (again). */
   #window: ChainWindow | undefined
+  #waiting: { readonly number: number; readonly time: Micros } | undefined
 
   constructor(options: SyncOptions) {
     this.#options = options
@@ -42,6 +46,11 @@ export class ChainSync {
   /** The newest block of the log, as far as it has been read. */
   get tip(): Link | undefined {
     return this.#window?.blocks.at(-1)
+  }
+
+  /** The block that is ahead of time, where the last step was 'behind', and its time. */
+  get waiting(): { readonly number: number; readonly time: Micros } | undefined {
+    return this.#waiting
   }
 
   /**
@@ -103,6 +112,8 @@ export class ChainSync {
     const shorter = branch.length < removed.length
     if ((removed.length > plausibleDepth || shorter) && !(await this.#agreed(head, branch))) return 'distrusted'
     const blocks = await this.#fetch(branch.slice(0, step.blocks).map(({ hash }) => ({ hash })))
+    // What is to be replaced stays for as long as its successor waits.
+    if (this.#notAhead(blocks).length === 0) return 'behind'
     const records = await readStanding(journal, window, removed.length)
     if (records === undefined) return this.#reread()
     const entries: Entry[] = []
@@ -118,8 +129,10 @@ export class ChainSync {
     return this.#add(next, head, blocks, entries)
   }
 
-  async #add(window: ChainWindow, head: Head, blocks: readonly WholeBlock[], entries: Entry[] = []): Promise<Outcome> {
+  async #add(window: ChainWindow, head: Head, fetched: readonly WholeBlock[], entries: Entry[] = []): Promise<Outcome> {
     const final = this.#final(head)
+    const blocks = this.#notAhead(fetched)
+    if (blocks.length === 0) return 'behind'
     let next = window
     for (const whole of blocks) {
       const step = addBlock(next, whole, final, this.#options.context.now())
@@ -131,6 +144,18 @@ export class ChainSync {
     if ((await this.#options.journal.append(entries)) === 'overtaken') return this.#reread()
     this.#window = next
     return 'advanced'
+  }
+
+  /** The blocks before the first that is ahead of time. */
+  #notAhead(blocks: readonly WholeBlock[]): readonly WholeBlock[] {
+    const { chain, context } = this.#options
+    const maxAhead = chain.maxAhead ?? (chain.chainId === developmentChain ? Infinity : usualMaxAhead)
+    const latest = context.now() + maxAhead
+    const timeOf = ({ block }: WholeBlock): Micros => Number(block.timestamp) * 1_000_000
+    const at = blocks.findIndex((whole) => timeOf(whole) > latest)
+    const first = blocks[at]
+    this.#waiting = first === undefined ? undefined : { number: Number(first.block.number), time: timeOf(first) }
+    return first === undefined ? blocks : blocks.slice(0, at)
   }
 
   #reread(): Outcome {

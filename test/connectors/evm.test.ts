@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { startAnvil, type Anvil } from '../../ops/local/chain/anvil.ts'
 import { ChainSession, eventually } from './evm/chain-session.ts'
 import { RpcNode } from './evm/rpc-node.ts'
-import { bareBlock, branch } from './evm/synthetic-chain.ts'
+import { bareBlock, branch, rebased } from './evm/synthetic-chain.ts'
 
 const cleanups: (() => Promise<void>)[] = []
 afterEach(async () => {
@@ -149,6 +149,28 @@ describe('a gap', () => {
     expect(session.statuses.find(({ status }) => status === 'gap')).toMatchObject({ fromId: '60', toId: '199' })
     expect(session.said).toEqual(['connected', 'gap', 'resynced'])
   })
+})
+
+describe('a block that is dated ahead of our clock', () => {
+  it('is waited for: the feed says that it is behind, and how stale it is, while the node goes on', async () => {
+    const nowS = Math.floor(Date.now() / 1_000)
+    const past = branch(bareBlock, 10, 'main', { from: 0 })
+    const ahead = rebased(bareBlock, 10, past[9]?.block.hash ?? '0x', 'main', nowS + 7_200)
+    const node = await RpcNode.start([...past, ahead])
+    cleanups.push(() => node.close())
+    const session = startSession({ chain: { finalityDepth: 5, blockTime: '200ms' }, urls: [node.url] })
+    await eventually(() => session.said.includes('behind'))
+    expect(session.tip).toBe(past[9]?.block.hash)
+    expect(session.statuses.at(-1)?.detail).toMatch(/^block 10 is dated 7[12]\d\d s ahead of our clock and waits$/)
+    node.hold([...past, ahead, rebased(bareBlock, 11, ahead.block.hash, 'main', nowS + 7_201)])
+    const staleness = async (): Promise<number> => (await session.context.metrics.feedStaleness.get()).values[0]?.value ?? 0 // prettier-ignore
+    await eventually(async () => (await staleness()) > 1.5)
+    // Another branch, of which no block is ahead.
+    node.hold([...past, ...branch(bareBlock, 3, 'other', past[9] ?? bareBlock)])
+    await eventually(() => session.said.includes('resynced'))
+    expect(session.said).toEqual(['connected', 'behind', 'resynced'])
+    expect(session.log.numbers().some((number) => number < 0)).toBe(false)
+  }, 20_000)
 })
 
 describe('the configuration', () => {

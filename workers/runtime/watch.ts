@@ -46,6 +46,8 @@ const Chain = z.strictObject({
   /** How many blocks behind the head a block is final; the chain's `finalized` tag is used where it is further. */
   finalityDepth: z.int().min(1).max(128),
   blockTime: duration,
+  /** How far ahead of the connector's clock a block may be dated; one further ahead waits. Default: 1m, on a development chain none. */
+  maxAhead: duration.optional(),
   native: z.strictObject({
     symbol: z.string(),
     decimals: z.int().min(0).max(36).default(18),

@@ -8,7 +8,7 @@ import { FatalError } from '../../../workers/runtime/errors.ts'
 import { chainContext, MemoryLog } from './memory-journal.ts'
 import { ethereumBlock, haveRecordings } from './recordings.ts'
 import { RpcNode } from './rpc-node.ts'
-import { bareBlock, branch } from './synthetic-chain.ts'
+import { bareBlock, branch, rebased } from './synthetic-chain.ts'
 
 /** Two transactions with their logs, where the recordings are there. */
 const body = haveRecordings ? ethereumBlock(1000000) : bareBlock
@@ -28,8 +28,9 @@ async function startNode(blocks: readonly WholeBlock[]): Promise<RpcNode> {
 }
 
 /** A connector's process: it knows nothing but the log and its nodes. */
-function startSync(log: MemoryLog, urls: readonly string[], finalityDepth = 64) {
-  const context = chainContext({ finalityDepth })
+function startSync(log: MemoryLog, urls: readonly string[], finalityDepth = 64, clock = { now: 0 }) {
+  const usual = chainContext({ finalityDepth })
+  const context = clock.now === 0 ? usual : { ...usual, now: () => clock.now }
   const controller = new AbortController()
   controllers.push(controller)
   const pool = new RpcPool(urls, { chainId: 1, context, random: () => 0.5, signal: controller.signal, rate: 500 })
@@ -271,5 +272,53 @@ describe('nodes that are not in step', () => {
     const node = await startNode(long.slice(0, 100))
     node.chainId = 5
     await expect(startSync(new MemoryLog(), [node.url]).once()).rejects.toThrow(/is a node of chain 5, not of chain 1/)
+  })
+})
+
+describe('a block that is dated ahead of time', () => {
+  const second = 1_000_000
+  const timeOf = ({ block }: WholeBlock): number => Number(block.timestamp) * second
+  const base = branch(bareBlock, 30, 'main', { from: 0 })
+  const tip = base[29] ?? bareBlock
+  /** Blocks that follow one, so many seconds ahead of the tip. */
+  const following = (parent: WholeBlock, fork: string, ...aheadS: number[]): WholeBlock[] =>
+    aheadS.reduce<WholeBlock[]>((blocks, ahead) => {
+      const last = blocks.at(-1) ?? parent
+      const timestamp = timeOf(tip) / second + ahead
+      return [...blocks, rebased(bareBlock, Number(last.block.number) + 1, last.block.hash, fork, timestamp)]
+    }, [])
+
+  it('waits with all that follow until its time is a minute away, and no longer', async () => {
+    const next = following(tip, 'ahead', 12, 3_600, 3_612)
+    const node = await startNode([...base, ...next])
+    const [log, clock] = [new MemoryLog(), { now: timeOf(tip) + 13 * second }]
+    const sync = startSync(log, [node.url], 20, clock)
+    expect(await sync.follow()).toBe('behind')
+    expect(standing(log).at(-1)).toBe(next[0]?.block.hash)
+    expect(await sync.once()).toBe('behind')
+    clock.now = timeOf(tip) + 3_540 * second - 1
+    expect(await sync.follow()).toBe('behind')
+    clock.now += 1
+    expect(await sync.follow()).toBe('behind')
+    expect(standing(log).at(-1)).toBe(next[1]?.block.hash)
+    clock.now += 12 * second
+    expect(await sync.follow()).toBe('current')
+    expect(standing(log)).toEqual(hashes([...base.slice(-log.standing().length + 3), ...next]))
+  })
+
+  it('replaces none before it goes out itself', async () => {
+    const node = await startNode(base)
+    const [log, clock] = [new MemoryLog(), { now: timeOf(tip) + second }]
+    const sync = startSync(log, [node.url], 20, clock)
+    expect(await sync.follow()).toBe('current')
+    const parent = base[28] ?? bareBlock
+    const branched = following(parent, 'fork', 86_400, 86_401)
+    node.hold([...base.slice(0, 29), ...branched])
+    const written = log.written.length
+    expect(await sync.follow()).toBe('behind')
+    expect(log.written).toHaveLength(written)
+    clock.now += 86_400 * second
+    expect(await sync.follow()).toBe('current')
+    expect(standing(log).slice(-2)).toEqual(hashes(branched))
   })
 })

@@ -35,12 +35,18 @@ export const bareBlock: WholeBlock = {
 }
 
 /** The block under another number and parent; `fork` goes into its extra data, so that branches differ. */
-export function rebased({ block, receipts }: WholeBlock, number: number, parentHash: Hex, fork: string): WholeBlock {
+export function rebased(
+  { block, receipts }: WholeBlock,
+  number: number,
+  parentHash: Hex,
+  fork: string,
+  timestampS = 1_700_000_000 + number * 12,
+): WholeBlock {
   const header = {
     ...block,
     number: numberToHex(number),
     parentHash,
-    timestamp: numberToHex(1_700_000_000 + number * 12),
+    timestamp: numberToHex(timestampS),
     extraData: stringToHex(fork),
   }
   const hash = headerHash(header)
