@@ -4,6 +4,7 @@ import { schemaIdOf, type Decoder } from './codec.ts'
 import type { DeadLetters, Dead } from './dead-letters.ts'
 import type { Context, Sink } from './definitions.ts'
 import { classify, oneLine, PoisonError } from './errors.ts'
+import { aheadOf, appendTimeOf } from './event-time.ts'
 import { markOf } from './headers.ts'
 import { Intake } from './intake.ts'
 import type { Accumulator, Sender } from './kafka/accumulator.ts'
@@ -271,6 +272,9 @@ export class SinkSlot implements Slot {
       const record = this.#shared.decoder.decode(message.value)
       // What was left out is not there to be taken back.
       if (isRemoval(record) && this.#intake.leftOut.strikeId(record.id)) return
+      const { topic } = this.#control
+      const ahead = topic.maxAhead === undefined ? undefined : aheadOf(topic, record, appendTimeOf(message))
+      if (ahead !== undefined) return refuse(decoded, message, origin, new PoisonError('ahead', ahead), idOf(record), original) // prettier-ignore
       decoded.records.push(record)
       decoded.sources.push({ message, origin, original })
       decoded.written += message.value.length
