@@ -19,9 +19,9 @@ export interface Dead {
   readonly error: string
   readonly wakeUp?: WakeUp
   /** Id of the record, where it can be read. */
-  readonly id?: string
+  readonly id?: string | undefined
   /** Where the record stood first, if the message is a redriven copy of it. */
-  readonly original?: number
+  readonly original?: number | undefined
 }
 
 /** A faulty writer's records are all alike: of so long a time one is logged, with how many there were. */

@@ -3,7 +3,7 @@
  * checkpoints: outputs acknowledged first, then state, positions and offset together under the fence, then the Kafka offset.
  */
 import type { KafkaMessage } from 'kafkajs'
-import { Decoder, schemaIdOf } from './codec.ts'
+import { CheckpointTimer } from './checkpoint-timer.ts'
 import type { Processor } from './definitions.ts'
 import { classify, oneLine } from './errors.ts'
 import { Intake } from './intake.ts'
@@ -13,15 +13,16 @@ import { ThreadDied } from './lane.ts'
 import { LeftOut } from './left-out.ts'
 import type { Ownership } from './ownership.ts'
 import type { ProcessorShared } from './processor-host.ts'
-import { Publisher, type LetterFault } from './publisher.ts'
-import { Refusals, type Outcome } from './refusals.ts'
+import { Publisher } from './publisher.ts'
+import { Refusals } from './refusals.ts'
 import type { Fault } from './slot-task.ts'
 import type { ClaimedSlot } from './state/redis-store.ts'
 import { leftOutIn, leftOutChanges, noteIn, refusalsField, acceptedField } from './state/task-notes.ts'
 import { assertReadable, storedGeneration } from './state/version.ts'
 import { SlotSnapshots } from './state/slot-snapshots.ts'
 import { Suspects } from './suspects.ts'
-import { packTask, readSchemas, type PackedTask } from './task-packer.ts'
+import { TaskFaults } from './task-faults.ts'
+import { packTask, readSchemas } from './task-packer.ts'
 import { guarded } from './test-switches.ts'
 import type { RunAnswer, ThreadTask } from './thread.ts'
 
@@ -42,7 +43,6 @@ interface Task {
   appendTime: number | undefined
   /** Where the store stands. */
   expected: number | undefined
-  unsaved: number
 }
 
 export class ProcessorSlot implements Slot {
@@ -54,15 +54,12 @@ export class ProcessorSlot implements Slot {
   readonly #publisher: Publisher
   readonly #snapshots: SlotSnapshots
   #task: Task | undefined
-  #savedAt = 0
-  #due: NodeJS.Timeout | undefined
-  #overdue = false
   #working: Promise<void> | undefined
   /** Whether the thread undoes calls into the step that throw: only where one has, since it costs something. */
   #careful = false
   readonly #suspects: Suspects
-  /** Records to leave out, which cannot be undone, and their ids; they are in the DLQ. */
-  readonly #poison = new Map<number, string>()
+  readonly #faults: TaskFaults
+  readonly #timer: CheckpointTimer
   progress = 0
 
   constructor(step: Processor, shared: ProcessorShared, control: SlotControl) {
@@ -72,6 +69,8 @@ export class ProcessorSlot implements Slot {
     this.#origin = `${step.name}:${control.topic.name}:${control.partition}`
     this.#intake = new Intake(step.name)
     this.#suspects = new Suspects(this.#origin)
+    this.#faults = new TaskFaults({ topic: control.topic, registry: shared.registry, intake: this.#intake })
+    this.#timer = new CheckpointTimer(shared.context.config, () => this.#work())
     this.#publisher = new Publisher(step, shared, control.topic, control.partition)
     const fatal = (error: unknown): void => this.#task?.ownership.fail(error)
     const lost = (): void => void (this.#task && this.#overtaken(this.#task))
@@ -96,7 +95,7 @@ export class ProcessorSlot implements Slot {
 
   /** Seconds since the newest checkpoint where something is not in it, else 0. */
   get checkpointAge(): number {
-    return this.#task === undefined || this.#task.unsaved === 0 ? 0 : (Date.now() - this.#savedAt) / 1_000
+    return this.#timer.age
   }
 
   async open(ownership: Ownership): Promise<Resumption> {
@@ -132,7 +131,6 @@ export class ProcessorSlot implements Slot {
         offset: offset ?? 0,
         appendTime,
         expected: offset,
-        unsaved: 0,
       }
       this.#publisher.generation = storedGeneration(fields)
       this.#snapshots.begin(claimed)
@@ -143,7 +141,6 @@ export class ProcessorSlot implements Slot {
 
   opened(offset: number): void {
     if (this.#task !== undefined) this.#task.offset = offset
-    this.#savedAt = Date.now()
     this.#work()
   }
 
@@ -161,7 +158,7 @@ export class ProcessorSlot implements Slot {
     this.#intake.take(Infinity)
     await this.#working
     const task = this.#task
-    if (task === undefined || task.unsaved === 0 || task.ownership.over) return
+    if (task === undefined || this.#timer.unsaved === 0 || task.ownership.over) return
     await this.#checkpoint(task).catch((error: unknown) => {
       // What is not stored went with the thread, and is done again.
       if (!(error instanceof ThreadDied)) throw error
@@ -177,9 +174,7 @@ export class ProcessorSlot implements Slot {
     this.#task = undefined
     this.#snapshots.end()
     this.#intake.reset([])
-    clearTimeout(this.#due)
-    this.#due = undefined
-    this.#overdue = false
+    this.#timer.reset()
   }
 
   #work(): void {
@@ -188,7 +183,7 @@ export class ProcessorSlot implements Slot {
     this.#working ??= this.#loop(task).finally(() => {
       this.#working = undefined
       // What came while a task ended belongs to the next.
-      if (this.#task !== undefined && (this.#intake.length > 0 || this.#isDue(this.#task))) this.#work()
+      if (this.#task !== undefined && (this.#intake.length > 0 || this.#timer.isDue)) this.#work()
     })
   }
 
@@ -197,7 +192,7 @@ export class ProcessorSlot implements Slot {
     const { producerQueueBytes } = context.config
     try {
       while (!task.ownership.over && task === this.#task) {
-        if (this.#isDue(task)) await this.#checkpoint(task)
+        if (this.#timer.isDue) await this.#checkpoint(task)
         // What is published waits in memory while the brokers are away.
         else if (accumulator.queuedBytes > producerQueueBytes) await task.sender.flushed()
         else if (this.#intake.length > 0) await this.#batch(task)
@@ -220,7 +215,7 @@ export class ProcessorSlot implements Slot {
     const messages = this.#suspects.take(this.#intake, config.batchRecords)
     const last = messages.at(-1)
     if (last === undefined) return
-    const packed = packTask(messages, this.#intake, this.#poison, task.learned)
+    const packed = packTask(messages, this.#intake, this.#faults.poison, task.learned)
     const schemas = await readSchemas(this.#shared.registry, packed.unknown)
     if (this.#isOver(task)) return
     const sent = performance.now()
@@ -233,7 +228,7 @@ export class ProcessorSlot implements Slot {
     metrics.batchSize.observe({ step }, messages.length)
     if (packed.dropped > 0) metrics.dropped.inc({ step, topic }, packed.dropped)
     if (answer.crash !== undefined) return this.#crashed(task, messages, answer.crash)
-    const faults = await this.#judge(task, packed, answer)
+    const faults = await this.#faults.judge(task.refusals, packed, answer)
     if (this.#isOver(task)) return
     metrics.recordsIn.inc({ step, topic }, answer.records)
     metrics.bytesIn.inc({ step, topic }, messages.reduce((sum, { value }) => sum + (value?.length ?? 0), 0)) // prettier-ignore
@@ -241,36 +236,13 @@ export class ProcessorSlot implements Slot {
     task.offset = Number(last.offset) + 1
     task.appendTime = Number(last.timestamp)
     this.#suspects.passed(Number(last.offset))
-    this.#progressed(task, messages.length)
+    this.progress++
+    this.#timer.progressed(messages.length)
     this.#control.relieved()
   }
 
   #isOver(task: Task): boolean {
     return task.ownership.over || task !== this.#task
-  }
-
-  /**
-   * Decides whether what is at fault are records, and remembers those that are left out.
-   * @returns the faults, in the order of the log
-   * @throws FatalError where it is the step, or what it stands on
-   */
-  async #judge({ refusals }: Task, packed: PackedTask, answer: RunAnswer): Promise<readonly LetterFault[]> {
-    const { leftOut } = this.#intake
-    for (const id of answer.struck) leftOut.strikeId(id)
-    for (const offset of packed.poisoned) leftOut.add(offset, this.#poison.get(offset) ?? '')
-    if (answer.faults.length + packed.faults.length === 0) {
-      refusals.allTaken(packed.origins, answer.records)
-      return []
-    }
-    const faults = [...packed.faults, ...answer.faults].toSorted((a, b) => a.offset - b.offset)
-    if (faults.some(({ code }) => code === 'undecodable')) await this.#shared.registry.assertOwnSchemas()
-    const refused = new Map(faults.filter(isOfRecord).map((fault) => [fault.offset, fault]))
-    refusals.judge(outcomesOf(packed, refused))
-    return faults.map((fault): LetterFault => {
-      const original = packed.redriven.get(fault.offset)
-      if (isOfRecord(fault)) leftOut.add(original ?? fault.offset, fault.id ?? '')
-      return original === undefined ? fault : { ...fault, original }
-    })
   }
 
   /** Has the thread run a batch. @throws ThreadDied, after a record that kills threads has gone to the DLQ */
@@ -301,49 +273,14 @@ export class ProcessorSlot implements Slot {
   }
 
   async #leaveOut({ sender }: Task, messages: readonly KafkaMessage[], fault: Fault): Promise<void> {
-    const message = messages.find(({ offset }) => Number(offset) === fault.offset)
-    this.#poison.set(fault.offset, fault.id ?? (await this.#idIn(message)))
+    await this.#faults.condemn(fault, messages)
     this.#publisher.bury(sender, [fault], messages)
     await sender.flushed()
   }
 
-  /** @returns the id of a record that killed its thread, as far as it can be read; empty otherwise. */
-  async #idIn(message: KafkaMessage | undefined): Promise<string> {
-    const value = message?.value ?? Buffer.alloc(0)
-    const decoder = new Decoder<{ readonly id?: string }>({ ...this.#control.topic, key: () => '' })
-    const id = schemaIdOf(value)
-    const schema = id === undefined ? undefined : await this.#shared.registry.schema(id)
-    if (id === undefined || schema === undefined) return ''
-    try {
-      decoder.learn(id, schema)
-      return decoder.decode(value).id ?? ''
-    } catch {
-      return ''
-    }
-  }
-
-  #progressed(task: Task, records: number): void {
-    if (task.unsaved === 0) this.#savedAt = Date.now()
-    task.unsaved += records
-    this.progress++
-    this.#due ??= setTimeout(() => {
-      this.#overdue = true
-      this.#work()
-    }, this.#shared.context.config.checkpointMs)
-  }
-
-  #isDue({ unsaved }: Task): boolean {
-    const { checkpointMs, checkpointRecords } = this.#shared.context.config
-    const old = this.#overdue || Date.now() - this.#savedAt >= checkpointMs
-    return unsaved > 0 && (old || unsaved >= checkpointRecords)
-  }
-
   async #checkpoint(task: Task): Promise<void> {
     const started = performance.now()
-    clearTimeout(this.#due)
-    this.#due = undefined
-    this.#overdue = false
-    task.unsaved = 0
+    this.#timer.reset()
     const { offset, appendTime, expected, claimed, refusals } = task
     const positions = this.#intake.positions.changes()
     const notes = leftOutChanges(this.#intake.leftOut, refusals)
@@ -363,7 +300,7 @@ export class ProcessorSlot implements Slot {
     if (!saved) return this.#overtaken(task)
     task.expected = offset
     this.progress++
-    for (const poison of this.#poison.keys()) if (poison < offset) this.#poison.delete(poison)
+    this.#faults.stored(offset)
     const seconds = (performance.now() - started) / 1_000
     this.#shared.context.metrics.checkpointSeconds.observe({ step: this.#step.name }, seconds)
     void this.#control.commit(offset)
@@ -377,17 +314,4 @@ export class ProcessorSlot implements Slot {
     if (await this.#control.commit(expected ?? 0)) this.#control.reopen('another worker had claimed the slot')
     else this.#control.letGo()
   }
-}
-
-/** Whether a fault says that its record was left out: one that came late was processed, and a wake-up is no record. */
-const isOfRecord = ({ reason, wakeUp }: Fault): boolean => reason !== 'late' && wakeUp === undefined
-
-/** What became of each record of a batch, in the order of the log. */
-function outcomesOf(
-  { offsets, originOf, origins, faults }: PackedTask,
-  refused: ReadonlyMap<number, Fault>,
-): Outcome[] {
-  const packed = offsets.map((offset, at): Outcome => ({ offset, origin: origins[originOf[at] ?? 0] ?? '', refused: refused.get(offset) })) // prettier-ignore
-  const misplaced = faults.map((fault): Outcome => ({ offset: fault.offset, origin: fault.origin, refused: fault }))
-  return [...packed, ...misplaced].toSorted((a, b) => a.offset - b.offset)
 }

@@ -1,23 +1,20 @@
 /** One partition of a sink's topic: decodes what is new and writes it with positions and the next offset in one transaction. */
 import type { KafkaMessage } from 'kafkajs'
-import { schemaIdOf, type Decoder } from './codec.ts'
-import type { DeadLetters, Dead } from './dead-letters.ts'
+import type { Decoder } from './codec.ts'
+import type { DeadLetters } from './dead-letters.ts'
 import type { Context, Sink } from './definitions.ts'
-import { classify, oneLine, PoisonError } from './errors.ts'
-import { aheadOf, appendTimeOf } from './event-time.ts'
-import { markOf } from './headers.ts'
+import { classify, oneLine } from './errors.ts'
 import { Intake } from './intake.ts'
 import type { Accumulator, Sender } from './kafka/accumulator.ts'
-import type { Resumption, Slot, SlotControl } from './kafka/slot.ts'
 import type { Registry } from './kafka/registry.ts'
+import type { Resumption, Slot, SlotControl } from './kafka/slot.ts'
 import { LeftOut } from './left-out.ts'
-import { Ownership } from './ownership.ts'
-import { Refusals, type Outcome } from './refusals.ts'
-import { refusalText } from './database.ts'
+import type { Ownership } from './ownership.ts'
+import { Refusals } from './refusals.ts'
 import type { Rejected } from './sink-bisection.ts'
+import { outcomesOf, refusedBy, SinkDecoder, type Decoded } from './sink-decoding.ts'
 import type { SinkNotes, SinkWriter } from './sink-writer.ts'
 import { databaseTopic, eventTimeOf } from './step-metrics.ts'
-import { noValue } from './task-packer.ts'
 import { traceparentOf } from './trace.ts'
 
 /** Small transactions cost as much as large ones; COPY is at its best from some thousands of rows on. */
@@ -47,29 +44,12 @@ interface Task {
   expected: number | undefined
 }
 
-/** A message that is not written. */
-interface Refused {
-  readonly message: KafkaMessage
-  readonly origin: string
-  readonly dead: Dead
-}
-
-/** What a batch's messages are. */
-interface Decoded {
-  readonly records: object[]
-  /** The message of each record, and where it came from. */
-  readonly sources: { readonly message: KafkaMessage; readonly origin: string; readonly original: number | undefined }[]
-  readonly refused: Refused[]
-  bytes: number
-  written: number
-  dropped: number
-}
-
 export class SinkSlot implements Slot {
   readonly #sink: Sink
   readonly #shared: SinkShared
   readonly #control: SlotControl
   readonly #intake: Intake
+  readonly #decoder: SinkDecoder
   #task: Task | undefined
   #working: Promise<void> | undefined
   progress = 0
@@ -79,6 +59,8 @@ export class SinkSlot implements Slot {
     this.#shared = shared
     this.#control = control
     this.#intake = new Intake(sink.name)
+    const { decoder, registry } = shared
+    this.#decoder = new SinkDecoder({ topic: control.topic, decoder, registry, intake: this.#intake })
   }
 
   get queued(): number {
@@ -167,9 +149,8 @@ export class SinkSlot implements Slot {
     const messages = this.#intake.take(rowsPerTransaction)
     const last = messages.at(-1)
     if (last === undefined) return
-    await this.#learn(messages)
-    if (ownership.over) return
-    const decoded = this.#decode(messages)
+    const decoded = await this.#decoder.decode(messages, () => ownership.over)
+    if (decoded === undefined) return
     if (decoded.refused.some(({ dead }) => dead.code === 'undecodable')) await this.#shared.registry.assertOwnSchemas()
     if (ownership.over) return
     const started = performance.now()
@@ -183,7 +164,7 @@ export class SinkSlot implements Slot {
       appendTime: Number(last.timestamp) * 1_000,
       positions: this.#intake.positions.changes(),
       records: decoded.records,
-      traces: this.#sink.traced === true ? decoded.sources.map(({ message }) => traceparentOf(message.headers)) : [],
+      traces: this.#sink.traced === true ? decoded.sources.map(({ headers }) => traceparentOf(headers)) : [],
       accepted: nextOffset <= acceptedUntil,
       onRejected: async (refused) => void (rejected = refused),
       notes: () => this.#settle(task, decoded, rejected),
@@ -201,19 +182,10 @@ export class SinkSlot implements Slot {
   /** What is not written goes to the DLQ before the commit, unless the fault is not the records'. */
   async #settle({ sender, refusals }: Task, decoded: Decoded, rejected: readonly Rejected[]): Promise<SinkNotes> {
     const { leftOut } = this.#intake
-    const { sources, records } = decoded
-    const refused = [...decoded.refused]
-    const rejectedAt = new Set(rejected.map(({ index }) => index))
-    for (const { index, error } of rejected) {
-      const source = sources[index]
-      if (source === undefined) continue
-      const { message, origin, original } = source
-      const dead: Dead = { reason: 'rejected', code: 'refused', error: refusalText(error), id: idOf(records[index]), ...(original === undefined ? {} : { original }) } // prettier-ignore
-      refused.push({ message, origin, dead })
-    }
-    if (refused.length === 0) refusals.allTaken(new Set(sources.map(({ origin }) => origin)), sources.length)
+    const refused = [...decoded.refused, ...refusedBy(decoded, rejected)]
+    if (refused.length === 0) refusals.allTaken(new Set(decoded.origins), decoded.records.length)
     else {
-      refusals.judge(outcomes(decoded, refused, rejectedAt))
+      refusals.judge(outcomesOf(decoded, refused, rejected))
       const { topic, partition } = this.#control
       for (const { message, dead } of refused) {
         this.#shared.deadLetters.add(sender, topic, partition, message, dead)
@@ -243,55 +215,6 @@ export class SinkSlot implements Slot {
     }
   }
 
-  async #learn(messages: readonly KafkaMessage[]): Promise<void> {
-    const { decoder, registry } = this.#shared
-    for (const { value, timestamp } of messages) {
-      const id = value === null ? undefined : schemaIdOf(value)
-      if (id === undefined || decoder.knows(id)) continue
-      const schema = await registry.schema(id, Number(timestamp))
-      if (schema !== undefined) decoder.learn(id, schema)
-    }
-  }
-
-  #decode(messages: readonly KafkaMessage[]): Decoded {
-    const decoded: Decoded = { records: [], sources: [], refused: [], bytes: 0, written: 0, dropped: 0 }
-    for (const message of messages) {
-      decoded.bytes += message.value?.length ?? 0
-      const admitted = this.#intake.accepts(message)
-      if (admitted === undefined) decoded.dropped++
-      else if (admitted instanceof PoisonError) refuse(decoded, message, '', admitted, this.#idIn(message))
-      else if (admitted.original !== undefined || markOf(message.headers) === undefined)
-        this.#decodeOne(decoded, message, admitted.origin, admitted.original)
-    }
-    return decoded
-  }
-
-  #decodeOne(decoded: Decoded, message: KafkaMessage, origin: string, original: number | undefined): void {
-    try {
-      if (message.value === null) throw new PoisonError('undecodable', noValue)
-      const record = this.#shared.decoder.decode(message.value)
-      // What was left out is not there to be taken back.
-      if (isRemoval(record) && this.#intake.leftOut.strikeId(record.id)) return
-      const { topic } = this.#control
-      const ahead = topic.maxAhead === undefined ? undefined : aheadOf(topic, record, appendTimeOf(message))
-      if (ahead !== undefined) return refuse(decoded, message, origin, new PoisonError('ahead', ahead), idOf(record), original) // prettier-ignore
-      decoded.records.push(record)
-      decoded.sources.push({ message, origin, original })
-      decoded.written += message.value.length
-    } catch (error) {
-      refuse(decoded, message, origin, error, undefined, original)
-    }
-  }
-
-  /** @returns the id of a message's record, as far as it can be read. */
-  #idIn({ value }: KafkaMessage): string | undefined {
-    try {
-      return value === null ? undefined : idOf(this.#shared.decoder.decode(value))
-    } catch {
-      return undefined
-    }
-  }
-
   /** Another worker has written: if we still belong here, it was only late: read again; else let go. */
   async #overtaken({ ownership, expected }: Task): Promise<void> {
     this.#drop()
@@ -301,32 +224,3 @@ export class SinkSlot implements Slot {
     else this.#control.letGo()
   }
 }
-
-function refuse(
-  decoded: Decoded,
-  message: KafkaMessage,
-  origin: string,
-  error: unknown,
-  id?: string,
-  original?: number,
-): void {
-  // prettier-ignore
-  const code = error instanceof PoisonError ? error.code : 'undecodable'
-  const about = { ...(id === undefined ? {} : { id }), ...(original === undefined ? {} : { original }) }
-  decoded.refused.push({ message, origin, dead: { reason: 'poison', code, error: oneLine(error), ...about } })
-}
-
-/** What became of each record, in the order of the log. */
-function outcomes({ sources }: Decoded, refused: readonly Refused[], rejectedAt: ReadonlySet<number>): Outcome[] {
-  const taken = sources.flatMap(({ message, origin }, index): Outcome[] =>
-    rejectedAt.has(index) ? [] : [{ offset: Number(message.offset), origin, refused: undefined }],
-  )
-  const left = refused.map(({ message, origin, dead }): Outcome => ({ offset: Number(message.offset), origin, refused: dead })) // prettier-ignore
-  return [...taken, ...left].toSorted((a, b) => a.offset - b.offset)
-}
-
-const idOf = (record: object | undefined): string =>
-  record !== undefined && 'id' in record && typeof record.id === 'string' ? record.id : ''
-
-const isRemoval = (record: object): record is { readonly id: string } =>
-  'removed' in record && record.removed === true && 'id' in record && typeof record.id === 'string'
