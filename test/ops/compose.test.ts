@@ -116,6 +116,11 @@ describe('docker-compose.yml', () => {
 })
 
 describe('the image', () => {
+  test('has its metrics and health reached from outside the container', () => {
+    expect(read('ops/docker/Dockerfile')).toMatch(/^ENV METRICS_HOST=0\.0\.0\.0$/m)
+    for (const [name, { environment }] of workers) expect(environment['METRICS_HOST'], name).toBe('0.0.0.0')
+  })
+
   const kept = [...read('.dockerignore').matchAll(/^!(.+)$/gm)].map(([, path = '']) => path)
   const { dependencies } = z
     .object({ dependencies: z.record(z.string(), z.string()) })

@@ -125,10 +125,11 @@ export const ConfigSchema = z.object({
       default: '',
     }),
   metricsPort: whole(9464, 0, 65_535, 'Port of /metrics, /livez and /readyz; 0 takes any that is free'),
-  metricsHost: z
-    .string()
-    .prefault('0.0.0.0')
-    .register(abouts, { description: 'Address that they listen on', expected: 'an address', default: '0.0.0.0' }),
+  metricsHost: z.string().prefault('127.0.0.1').register(abouts, {
+    description: 'Address that they listen on; 0.0.0.0 is all of the machine, as in the image',
+    expected: 'an address',
+    default: '127.0.0.1',
+  }),
   logLevel: levels.schema
     .prefault('info')
     .register(abouts, { description: 'What is logged', expected: levels.expected, default: 'info' }),

@@ -30,7 +30,13 @@ describe('loadConfig', () => {
   it('needs nothing but the four servers', () => {
     const config = loadConfig(servers)
     expect(config.kafkaBrokers).toEqual(['kafka-1:9092', 'kafka-2:9093'])
-    expect(config).toMatchObject({ kafkaTls: false, checkpointMs: 1000, checkpointRecords: 10_000, metricsPort: 9464 })
+    expect(config).toMatchObject({
+      kafkaTls: false,
+      checkpointMs: 1000,
+      checkpointRecords: 10_000,
+      metricsPort: 9464,
+      metricsHost: '127.0.0.1',
+    })
     expect(config).toMatchObject({ queueBytes: 33_554_432, producerQueueBytes: 67_108_864, namespace: '' })
     expect(config.threads).toBeGreaterThanOrEqual(1)
     expect(config.kafkaCaFile).toBeUndefined()
