@@ -33,7 +33,9 @@ export function addTopics(program: Command, app: App): void {
     .action((options: ApplyOptions) => apply(app, options))
   topics
     .command('list')
-    .description('Show every topic with its partitions, messages and retention.')
+    .description(
+      'Show every topic with its partitions, messages and retention, and the settings that are not as they should be.',
+    )
     .option('--json', 'print JSON')
     .addHelpText('after', '\nExample:\n  npm start -- topics list')
     .action((options: ListOptions) => list(app, options))
@@ -102,18 +104,20 @@ function list(app: App, { json }: ListOptions): Promise<void> {
     const admin = await servers.admin()
     const plans = await planTopics(admin, servers.names, all, servers.context.config.replicationFactor)
     const found = []
-    for (const { topic, name, partitions } of plans) {
+    for (const { topic, name, partitions, changes } of plans) {
       const ends = partitions === undefined ? [] : await servers.ends.all(name)
       const messages = ends.reduce((sum, { low, high }) => sum + high - low, 0)
-      found.push({ topic: name, partitions: partitions ?? null, messages, cleanup: topic.cleanup })
+      found.push({ topic: name, partitions: partitions ?? null, messages, cleanup: topic.cleanup, changes })
     }
     if (json) return app.print(toJson(found, 2))
-    const rows = found.map(({ topic, partitions, messages, cleanup }) => [
+    const rows = found.map(({ topic, partitions, messages, cleanup, changes }) => [
       topic,
       partitions ?? '-',
       partitions === null ? '-' : messages,
       cleanup.policy === 'compact' ? 'compacted' : `${cleanup.retentionMs / 86_400_000} days`,
-      partitions === null ? 'missing' : '',
+      partitions === null
+        ? 'missing'
+        : changes.map((change) => `${change.name}: ${change.from}, should be ${change.to}`).join('; '),
     ])
     printTable(app, ['topic', 'partitions', 'messages', 'kept', ''], rows)
   })
