@@ -3,8 +3,8 @@
  *
  * Glossary. A *step* is a connector, processor or sink. A *slot* is one partition of one input topic of one step: the
  * unit of assignment, state and checkpoint. An *origin* is one writer's sequence, a *position* a place in it. A record is *ahead* whose time is too far beyond its append time. A *mark*
- * is a message without a value that says how far an origin's time has come. *Stream time* is the newest event time of
- * an origin. A *pending* input belongs to a block that is not final yet; *standing* outputs are those that a key's
+ * is a message without a value that says how far an origin's time has come. *Stream time* is how far event time has
+ * come, for an origin or a key. A *pending* input belongs to a block that is not final yet; *standing* outputs are those that a key's
  * pending inputs have led to. A *feed* is what replicas of a connector share: a symbol's stream, a chain.
  */
 import type { Logger } from 'pino'
