@@ -14,7 +14,7 @@ export type RetryableCode =
   | 'inconsistent-upstream'
   | 'thread-died'
 /** Of one record: it goes to dlq.v1 and the stream goes on. */
-export type PoisonCode = 'undecodable' | 'unstamped' | 'unprocessable' | 'refused' | 'ahead' | 'late'
+export type PoisonCode = 'undecodable' | 'invalid' | 'unstamped' | 'unprocessable' | 'refused' | 'ahead' | 'late'
 /** A person has to change something: what failed ends alone (a partition task, a feed, a channel), and is tried again later. */
 export type FatalCode =
   | 'broken'
