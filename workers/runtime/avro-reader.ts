@@ -44,8 +44,8 @@ const isReader = (compiled: unknown): compiled is Reader => typeof compiled === 
 function partsOf(type: Type, name: string): string | undefined {
   const { types } = avro
   if (type instanceof types.StringType) return text(name)
-  if (type instanceof types.LongType) return `${varint(Number.MAX_SAFE_INTEGER)} const ${name} = ${unzigzag};`
-  if (type instanceof types.IntType) return `${varint(0xffff_ffff)} const ${name} = ${unzigzag};`
+  if (type instanceof types.LongType) return `${varint(Number.MAX_SAFE_INTEGER, 9)} const ${name} = ${unzigzag};`
+  if (type instanceof types.IntType) return `${varint(0xffff_ffff, 5)} const ${name} = ${unzigzag};`
   if (type instanceof types.DoubleType)
     return `if (!(at + 8 <= length)) return undefined; const ${name} = bytes.readDoubleLE(at); at += 8;`
   if (type instanceof types.BooleanType)
@@ -67,9 +67,9 @@ const text = (name: string): string => `
   if (at - start > ${shortText}) ${name} = bytes.utf8Slice(start, at);
   else { for (let index = start; index < at; index++) bits |= bytes[index]; ${name} = whole.slice(start, at); }`
 
-const varint = (most: number): string => `
+const varint = (most: number, mostBytes: number): string => `
   number = 0; scale = 1;
-  do { code = bytes[at++]; number += (code & 127) * scale; scale *= 128; } while (code > 127 && scale < ${2 ** 63});
+  do { code = bytes[at++]; number += (code & 127) * scale; scale *= 128; } while (code > 127 && scale < ${128 ** mostBytes});
   if (code > 127 || number > ${most}) return undefined;`
 
 const unzigzag = '(number & 1) === 0 ? number / 2 : -(number + 1) / 2'
@@ -84,6 +84,8 @@ function symbol(symbols: readonly string[], name: string): string | undefined {
 }
 
 function fields(type: avro.types.RecordType, name: string): string | undefined {
+  // Of a list of such the bytes would not bound the items.
+  if (type.fields.length === 0) return undefined
   const parts = type.fields.map((field, index) => partsOf(field.type, `${name}_${index}`))
   if (parts.includes(undefined)) return undefined
   const members = type.fields.map((field, index) => `${JSON.stringify(field.name)}: ${name}_${index}`)
@@ -107,7 +109,7 @@ function list(items: Type, name: string): string | undefined {
   if (parts === undefined) return undefined
   return `const ${name} = [];
     for (;;) {
-      ${varint(2 * longest)}
+      ${varint(2 * longest, 9)}
       if (number === 0) break;
       if (number & 1) return undefined;
       for (let ${name}_left = number / 2; ${name}_left > 0; ${name}_left--) { ${parts} ${name}.push(${name}_item); }

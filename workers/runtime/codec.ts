@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs'
 import avro, { type Schema, type Type } from 'avsc'
+import { compileChecker } from './avro-checker.ts'
 import { compileReader, type Reader } from './avro-reader.ts'
 import { compileWriter, unusual, type Writer } from './avro-writer.ts'
 import { FatalError, PoisonError } from './errors.ts'
@@ -15,6 +16,8 @@ const magic = 0
 const prefixBytes = 5
 /** Room for one small record; a slab holds many, so that encoding rarely allocates. */
 const slabBytes = 1 << 20
+/** Ours have some thousand characters; one of many megabytes would take seconds to compile. */
+const longestSchema = 1 << 20
 
 /** Makes a thing once for each topic. */
 function once<Made>(make: (topic: string) => Made): (topic: string) => Made {
@@ -31,6 +34,13 @@ const compile = (text: string): Type => {
   return avro.Type.forSchema(schema)
 }
 
+function compileForeign(text: string): Type {
+  if (text.length > longestSchema) throw new RangeError(`it is longer than ${longestSchema} characters`)
+  const type = compile(text)
+  if (!(type instanceof avro.types.RecordType)) throw new TypeError(`it is no record but ${type.typeName}`)
+  return type
+}
+
 /** @returns the text of schemas/<topic>.avsc. */
 export const schemaText = once((topic) =>
   JSON.stringify(JSON.parse(readFileSync(new URL(`${topic}.avsc`, folder), 'utf8'))),
@@ -44,6 +54,9 @@ const writerOf = once((topic): Writer => compileWriter(typeOf(topic)) ?? (() => 
 
 /** @returns the quick reader of a topic's records, or one that leaves all to avsc. */
 const readerOf = once((topic): Reader => compileReader(typeOf(topic)) ?? (() => undefined))
+
+/** @returns the check that comes before avsc's reading. */
+const checkerOf = once((topic) => compileChecker(typeOf(topic)))
 
 /** Writes records of any topic, one behind the other, into slabs; what it returns stays valid. */
 export class Encoder {
@@ -122,18 +135,9 @@ export class Decoder<T extends object> {
     this.#topic = topic.name
   }
 
-  /** Makes the schema that the registry holds under `id` readable. */
+  /** Makes the schema that the registry holds under `id` known; where it cannot be read as the topic's, each record of it says why. */
   learn(id: number, writerSchema: string): void {
-    if (this.#decoders.has(id)) return
-    const type = typeOf(this.#topic)
-    const writer = writerSchema === schemaText(this.#topic) ? type : compile(writerSchema)
-    if (writer === type || writer.fingerprint().equals(type.fingerprint())) {
-      const read = readerOf(this.#topic)
-      this.#decoders.set(id, (value) => read(value, prefixBytes) ?? type.fromBuffer(value.subarray(prefixBytes)))
-    } else {
-      const resolver = type.createResolver(writer)
-      this.#decoders.set(id, (value) => type.fromBuffer(value.subarray(prefixBytes), resolver))
-    }
+    if (!this.#decoders.has(id)) this.#decoders.set(id, this.#decoderOf(writerSchema))
   }
 
   knows(id: number): boolean {
@@ -149,7 +153,34 @@ export class Decoder<T extends object> {
     try {
       return decode(value)
     } catch (cause) {
+      if (cause instanceof PoisonError && cause.code === 'invalid') throw cause
       throw new PoisonError('undecodable', `the value does not decode as ${this.#topic}, schema ${id}`, { cause })
+    }
+  }
+
+  #decoderOf(writerSchema: string): (value: Buffer) => T {
+    const type = typeOf(this.#topic)
+    try {
+      const writer = writerSchema === schemaText(this.#topic) ? type : compileForeign(writerSchema)
+      if (writer === type || writer.equals(type)) {
+        const [read, check] = [readerOf(this.#topic), checkerOf(this.#topic)]
+        return (value) => {
+          const record: T | undefined = read(value, prefixBytes)
+          if (record !== undefined) return record
+          check(value, prefixBytes)
+          return type.fromBuffer(value.subarray(prefixBytes))
+        }
+      }
+      const [resolver, check] = [type.createResolver(writer), compileChecker(writer, type)]
+      return (value) => {
+        check(value, prefixBytes)
+        return type.fromBuffer(value.subarray(prefixBytes), resolver)
+      }
+    } catch (cause) {
+      const unreadable = new PoisonError('undecodable', "the schema cannot be read as this topic's", { cause })
+      return () => {
+        throw unreadable
+      }
     }
   }
 }
