@@ -2,7 +2,7 @@
 import { Encoder } from './codec.ts'
 import type { Lane, Micros, Stamp, Topic } from './definitions.ts'
 import { markHeaders, placeHeaders } from './headers.ts'
-import type { OutgoingMessage } from './kafka/accumulator.ts'
+import type { OutgoingMessage } from './kafka/send-queues.ts'
 import { Partitioner, type Names } from './kafka/client.ts'
 import { eventTimeOf } from './step-metrics.ts'
 import { newTraceparent } from './trace.ts'

@@ -8,42 +8,12 @@ import { CompressionTypes, type Message, type Producer, type RecordMetadata } fr
 import type { Config } from '../config.ts'
 import type { Micros } from '../definitions.ts'
 import { classify, FatalError, oneLine, RetryableError } from '../errors.ts'
-import type { Headers } from '../headers.ts'
+import { SendQueues, type OutgoingMessage, type Owner, type Taken } from './send-queues.ts'
 
-/** What a send brings a partition at most, so that requests stay small. */
-const messagesPerPartition = 2_000
-/** Below the usual `max.message.bytes` of 1 MiB, which bounds what one send brings a partition. */
-const bytesPerPartition = 768 * 1024
-/** Origin, position and trace in the headers. */
-const overheadPerMessage = 200
 const firstBackoffMs = 50
 const longestBackoffMs = 5_000
 /** How long what is in no hurry waits for what else goes out: each send costs as much as hundreds of messages. */
 const patienceMs = 100
-
-export interface OutgoingMessage {
-  readonly key: Buffer | string
-  readonly value: Buffer | null
-  readonly headers: Headers
-  /** Event time of a record that comes from outside, by which its latency is measured. */
-  readonly time?: Micros | undefined
-}
-
-interface Queue {
-  readonly topic: string
-  readonly partition: number
-  readonly compressed: boolean
-  /** Of each message: itself, its number counted over all queues, and who produced it. */
-  messages: OutgoingMessage[]
-  numbers: number[]
-  owners: Owner[]
-}
-
-/** Who produces: told when the brokers refuse something of it for good, after which nothing of it is sent any more. */
-interface Owner {
-  readonly failed: (error: unknown) => void
-  failure: Error | undefined
-}
 
 /** What one owner produces through the accumulator. */
 export type Sender = Pick<Accumulator, 'append' | 'appendPatiently' | 'flushed'>
@@ -68,16 +38,12 @@ interface Waiter {
 
 export class Accumulator {
   readonly #options: AccumulatorOptions
-  readonly #queues: Queue[] = []
-  /** By topic and partition: a look-up for each message must not build a name. */
-  readonly #queuesOf = new Map<string, Queue[]>()
+  readonly #queues = new SendQueues()
   #waiters: Waiter[] = []
   #step: Owner
   readonly #ending = new AbortController()
   /** Whether the newest send has failed and is tried again. */
   retrying = false
-  #appended = 0
-  #bytes = 0
   #sending = false
   #timer: NodeJS.Timeout | undefined
   #patience: NodeJS.Timeout | undefined
@@ -94,11 +60,11 @@ export class Accumulator {
     const owner: Owner = { failed, failure: undefined }
     return {
       append: (topic, partition, message, compressed) => {
-        this.#queue(owner, topic, partition, message, compressed)
+        this.#queues.add(owner, topic, partition, message, compressed ?? false)
         this.#scheduleSoon()
       },
       appendPatiently: (topic, partition, message, compressed) => {
-        this.#queue(owner, topic, partition, message, compressed)
+        this.#queues.add(owner, topic, partition, message, compressed ?? false)
         this.#schedulePatiently()
       },
       flushed: () => this.#flushed(owner),
@@ -107,7 +73,7 @@ export class Accumulator {
 
   /** Bytes that wait for their acknowledgement. */
   get queuedBytes(): number {
-    return this.#bytes
+    return this.#queues.bytes
   }
 
   /**
@@ -115,13 +81,13 @@ export class Accumulator {
    * @param compressed whether the topic's messages are large and travel compressed
    */
   append(topic: string, partition: number, message: OutgoingMessage, compressed = false): void {
-    this.#queue(this.#step, topic, partition, message, compressed)
+    this.#queues.add(this.#step, topic, partition, message, compressed)
     this.#scheduleSoon()
   }
 
   /** `append` for what is in no hurry. */
   appendPatiently(topic: string, partition: number, message: OutgoingMessage, compressed = false): void {
-    this.#queue(this.#step, topic, partition, message, compressed)
+    this.#queues.add(this.#step, topic, partition, message, compressed)
     this.#schedulePatiently()
   }
 
@@ -135,7 +101,7 @@ export class Accumulator {
 
   /** Sends what is there without waiting for more. */
   push(): void {
-    if (this.#bytes > 0) this.#schedule(0)
+    if (this.#queues.bytes > 0) this.#schedule(0)
   }
 
   /** Ends; what waits is not sent any more. */
@@ -156,36 +122,20 @@ export class Accumulator {
 
   #flushed(owner: Owner): Promise<void> {
     if (owner.failure !== undefined) return Promise.reject(owner.failure)
-    if (this.#oldest() > this.#appended) return Promise.resolve()
+    if (this.#queues.oldest > this.#queues.appended) return Promise.resolve()
     this.#schedule(0)
-    return new Promise((resolve, reject) => this.#waiters.push({ upTo: this.#appended, owner, resolve, reject }))
-  }
-
-  #queue(owner: Owner, topic: string, partition: number, message: OutgoingMessage, compressed = false): void {
-    if (owner.failure !== undefined) return
-    const queue = this.#queuesOf.get(topic)?.[partition] ?? this.#open(topic, partition, compressed)
-    queue.messages.push(message)
-    queue.numbers.push(++this.#appended)
-    queue.owners.push(owner)
-    this.#bytes += sizeOf(message)
+    return new Promise((resolve, reject) => this.#waiters.push({ upTo: this.#queues.appended, owner, resolve, reject }))
   }
 
   #scheduleSoon(): void {
-    this.#schedule(this.#bytes >= this.#options.config.producerBatchBytes ? 0 : this.#options.config.producerLingerMs)
+    this.#schedule(
+      this.#queues.bytes >= this.#options.config.producerBatchBytes ? 0 : this.#options.config.producerLingerMs,
+    )
   }
 
   #schedulePatiently(): void {
-    if (this.#bytes >= this.#options.config.producerBatchBytes) this.#schedule(0)
+    if (this.#queues.bytes >= this.#options.config.producerBatchBytes) this.#schedule(0)
     else this.#patience ??= setTimeout(() => this.#schedule(0), patienceMs)
-  }
-
-  #open(topic: string, partition: number, compressed: boolean): Queue {
-    const queue: Queue = { topic, partition, compressed, messages: [], numbers: [], owners: [] }
-    const queues = this.#queuesOf.get(topic) ?? []
-    queues[partition] = queue
-    this.#queuesOf.set(topic, queues)
-    this.#queues.push(queue)
-    return queue
   }
 
   #schedule(delayMs: number): void {
@@ -200,12 +150,17 @@ export class Accumulator {
   async #send(): Promise<void> {
     // One turn, so that all that the present task appends goes into the same send.
     await Promise.resolve()
-    while (this.#bytes > 0 && !this.#ending.signal.aborted) {
-      const batch = this.#queues.filter((queue) => queue.messages.length > 0).map(takeFirst)
+    while (this.#queues.bytes > 0 && !this.#ending.signal.aborted) {
+      const batch = this.#queues.take()
       const refused = await this.#deliver(batch)
       // What was not acknowledged must not look as if it were.
       if (this.#ending.signal.aborted) break
-      for (const taken of batch) if (!refused.has(taken)) this.#acknowledged(taken)
+      for (const taken of batch) {
+        if (refused.has(taken)) continue
+        const { queue, messages, bytes } = taken
+        this.#queues.acknowledged(taken)
+        this.#options.onAcknowledged?.(queue.topic, messages.length, bytes, messages.at(-1)?.time)
+      }
       for (const [taken, error] of refused) this.#giveBack(taken, error)
       this.#release()
     }
@@ -213,24 +168,10 @@ export class Accumulator {
     this.#sending = false
   }
 
-  #acknowledged({ queue, messages, bytes }: Taken): void {
-    queue.messages.splice(0, messages.length)
-    queue.numbers.splice(0, messages.length)
-    queue.owners.splice(0, messages.length)
-    this.#bytes -= bytes
-    this.#options.onAcknowledged?.(queue.topic, messages.length, bytes, messages.at(-1)?.time)
-  }
-
   /** Drops all that waits of those who produced what was refused, and tells them: they begin again from their stores. */
-  #giveBack({ queue: { topic, partition, owners: all }, messages }: Taken, cause: unknown): void {
-    const owners = new Set(all.slice(0, messages.length))
-    for (const queue of this.#queues) {
-      const kept = queue.owners.map((owner) => !owners.has(owner))
-      for (const [at, message] of queue.messages.entries()) if (!kept[at]) this.#bytes -= sizeOf(message)
-      queue.messages = queue.messages.filter((_, at) => kept[at])
-      queue.numbers = queue.numbers.filter((_, at) => kept[at])
-      queue.owners = queue.owners.filter((_, at) => kept[at])
-    }
+  #giveBack(taken: Taken, cause: unknown): void {
+    const { topic, partition } = taken.queue
+    const owners = this.#queues.giveBack(taken)
     const error = new FatalError('produce', `the brokers refuse what is sent to ${topic}:${partition}`, {
       cause,
       hint: 'look at the topic with `topics list`, and at the rights of the user',
@@ -311,18 +252,11 @@ export class Accumulator {
   }
 
   #release(): void {
-    const oldest = this.#oldest()
+    const oldest = this.#queues.oldest
     const done = this.#waiters.filter(({ upTo }) => upTo < oldest)
     if (done.length === 0) return
     this.#waiters = this.#waiters.filter(({ upTo }) => upTo >= oldest)
     for (const { resolve } of done) resolve()
-  }
-
-  /** Number of the oldest message without an acknowledgement. */
-  #oldest(): number {
-    let oldest = this.#appended + 1
-    for (const { numbers } of this.#queues) oldest = Math.min(oldest, numbers[0] ?? oldest)
-    return oldest
   }
 }
 
@@ -347,23 +281,3 @@ function grouped(batch: readonly Taken[]): Message[] {
   const all: Message[] = batch.flatMap(({ messages }) => messages)
   return Object.defineProperty(all, 'reduce', { value: () => byPartition })
 }
-
-interface Taken {
-  readonly queue: Queue
-  readonly messages: readonly OutgoingMessage[]
-  readonly bytes: number
-}
-
-function takeFirst(queue: Queue): Taken {
-  let [count, bytes] = [0, 0]
-  for (const message of queue.messages) {
-    const size = sizeOf(message)
-    if (count > 0 && (count >= messagesPerPartition || bytes + size > bytesPerPartition)) break
-    count++
-    bytes += size
-  }
-  return { queue, messages: queue.messages.slice(0, count), bytes }
-}
-
-const sizeOf = (message: OutgoingMessage): number =>
-  message.key.length + (message.value?.length ?? 0) + overheadPerMessage
