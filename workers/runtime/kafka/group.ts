@@ -2,16 +2,14 @@
  * What a step holds of its consumer group. Each assigned partition is a slot: it is paused until its owner has read where
  * the store of results stands, and then read from there.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Kafka, KafkaMessage } from 'kafkajs'
 import type { Context, Topic } from '../definitions.ts'
-import { RetryableError, classify, oneLine } from '../errors.ts'
-import { Ownership } from '../ownership.ts'
 import type { Unit, Units } from '../units.ts'
 import type { Names } from './client.ts'
 import { Held } from './held.ts'
-import { startOf, type LogEnds } from './log-ends.ts'
+import type { LogEnds } from './log-ends.ts'
 import { Member } from './member.ts'
+import { Opener } from './opening.ts'
 import type { Slot, SlotControl } from './slot.ts'
 import type { Assignment } from './sticky-assigner.ts'
 import { Watchdog } from './watchdog.ts'
@@ -31,9 +29,6 @@ export interface GroupOptions {
   readonly units: Units
 }
 
-const firstBackoffMs = 100
-const longestBackoffMs = 5_000
-
 export class Group {
   readonly #options: GroupOptions
   readonly #member: Member
@@ -41,7 +36,7 @@ export class Group {
   readonly #logical: Map<string, Topic>
   readonly #membership: Unit
   #watchdog: Watchdog | undefined
-  readonly #ending = new AbortController()
+  readonly #opener: Opener
   #stopped = false
 
   constructor(options: GroupOptions) {
@@ -61,6 +56,13 @@ export class Group {
       taken: (topic, partition, messages, highWatermark) => this.#take(topic, partition, messages, highWatermark),
       unit: this.#membership,
     })
+    this.#opener = new Opener({
+      context,
+      ends: options.ends,
+      step,
+      member: this.#member,
+      nameOf: (held) => this.#nameOf(held),
+    })
   }
 
   async start(): Promise<void> {
@@ -73,9 +75,9 @@ export class Group {
       step,
       nameOf: (held) => this.#nameOf(held),
       held: () => this.#held.values(),
-      holds: (held, ownership) => this.#holds(held, ownership),
+      holds: (held, ownership) => this.#opener.holds(held, ownership),
       waiting: () => this.#options.waiting?.() === true,
-      open: (held) => this.#open(held),
+      open: (held) => this.#opener.open(held),
       restart: (cause) => this.#member.restart('stall', cause),
     })
   }
@@ -83,7 +85,7 @@ export class Group {
   /** Stops fetching; what is queued stays with the slots. */
   pauseAll(): void {
     this.#stopped = true
-    this.#ending.abort()
+    this.#opener.stop()
     this.#watchdog?.stop()
     this.#member.settle()
     for (const held of this.#held.values()) this.#pause(held)
@@ -157,13 +159,13 @@ export class Group {
     }
     for (const [name, [topic, partition]] of now) {
       const held = this.#held.get(name)
-      if (held === undefined) this.#open(this.#hold(name, topic, partition))
-      else if (lapsed || held.abandonedAt !== undefined) this.#open(held)
+      if (held === undefined) this.#opener.open(this.#hold(name, topic, partition))
+      else if (lapsed || held.abandonedAt !== undefined) this.#opener.open(held)
       else {
         if (held.state !== 'reading' || this.#stopped) this.#pause(held)
         if (held.state === 'opening' || held.state === 'failed') continue
         this.#member.seek(this.#nameOf(held), partition, held.next)
-        void this.#verify(held)
+        void this.#opener.verify(held)
       }
     }
   }
@@ -176,13 +178,13 @@ export class Group {
         if (this.#held.get(name) !== held || held.ownership?.over === true) return
         this.#options.context.log.warn({ topic: topic.name, partition, reason }, 'slot is read again from its store')
         held.failures++
-        this.#open(held)
+        this.#opener.open(held)
       },
       letGo: () => {
         held.abandonedAt = Date.now()
       },
       commit: async (offset) => {
-        if (this.#held.get(name) !== held) return false
+        if (this.#held.get(name) !== held || held.ownership?.over !== false) return false
         return (await this.#member.commit(this.#nameOf(held), partition, offset)) && this.#held.get(name) === held
       },
       relieved: () => this.#relieve(held),
@@ -199,90 +201,6 @@ export class Group {
     held.unit.remove()
   }
 
-  /** What was held is over; it rests, and begins again from its store. */
-  #failed(held: Held, error: unknown, about: Readonly<Record<string, unknown>> = {}): void {
-    held.slot.close()
-    held.state = 'failed'
-    this.#pause(held)
-    const { topic, partition, next } = held
-    const pauseMs = held.unit.fail(error, { topic: topic.name, partition, read: next, ...about })
-    held.moved(pauseMs)
-    if (!this.#stopped) this.#open(held, pauseMs)
-  }
-
-  /**
-   * Pauses the partition, reads the store, seeks, resumes; again until it works or the assignment is gone.
-   * @param restMs how long it rests before
-   */
-  #open(held: Held, restMs = 0): void {
-    held.ownership?.end()
-    held.abandonedAt = undefined
-    const ownership = (held.ownership = new Ownership((error, about) => this.#failed(held, error, about)))
-    this.#pause(held)
-    if (restMs === 0) held.state = 'opening'
-    void (async () => {
-      // A failure that opening does not share would come again at once.
-      const pause = held.failures > 1 ? Math.min(firstBackoffMs * 2 ** held.failures, longestBackoffMs) : 0
-      held.moved(Math.max(restMs, pause))
-      await sleep(Math.max(restMs, pause), undefined, { signal: this.#ending.signal }).catch(() => {})
-      if (!this.#holds(held, ownership)) return
-      held.state = 'opening'
-      for (
-        let backoff = firstBackoffMs;
-        this.#holds(held, ownership);
-        backoff = Math.min(backoff * 2, longestBackoffMs)
-      ) {
-        try {
-          return await this.#openOnce(held, ownership)
-        } catch (error) {
-          if (!this.#holds(held, ownership)) return
-          if (classify(error) !== 'retryable') return ownership.fail(error)
-          held.refused = error instanceof RetryableError && error.code === 'newer-state'
-          held.moved(backoff)
-          this.#options.context.log.warn(
-            { topic: held.topic.name, partition: held.partition, error: oneLine(error) },
-            'opening a slot',
-          )
-          await sleep(backoff)
-        }
-      }
-    })()
-  }
-
-  async #openOnce(held: Held, ownership: Ownership): Promise<void> {
-    const { ends, step } = this.#options
-    const name = this.#nameOf(held)
-    const resumption = await held.slot.open(ownership)
-    const offset = await startOf(ends, step, name, held.partition, resumption)
-    if (!this.#holds(held, ownership)) return
-    held.refused = false
-    held.openedAt = Date.now()
-    held.slot.opened(offset)
-    held.state = 'reading'
-    held.next = offset
-    held.appendTime = resumption.appendTime
-    held.moved()
-    this.#member.seek(name, held.partition, offset)
-    this.#member.resume(name, held.partition)
-  }
-
-  /** Members join again also where a topic was made anew, and go on where they were: is it still the log that was read? */
-  async #verify(held: Held): Promise<void> {
-    const { ownership, partition, next: offset, appendTime } = held
-    const { ends, step, context } = this.#options
-    try {
-      await startOf(ends, step, this.#nameOf(held), partition, { offset, appendTime })
-    } catch (error) {
-      if (!this.#holds(held, ownership)) return
-      if (classify(error) === 'fatal') ownership?.fail(error)
-      else context.log.debug({ error: oneLine(error) }, 'verifying a log')
-    }
-  }
-
-  #holds(held: Held, ownership: Ownership | undefined): boolean {
-    return !this.#stopped && ownership === held.ownership && ownership?.over === false
-  }
-
   #take(name: string, partition: number, messages: readonly KafkaMessage[], highWatermark: number): void {
     const topic = this.#logical.get(name)
     const held = this.#held.get(`${topic?.name}:${partition}`)
@@ -291,7 +209,7 @@ export class Group {
     held.highWatermark = Math.min(highWatermark, end)
     if (jumped(held, messages)) {
       held.failures++
-      return this.#open(held)
+      return this.#opener.open(held)
     }
     const fresh = messages.filter(({ offset }) => Number(offset) >= held.next && Number(offset) < end)
     if (Number(messages.at(-1)?.offset) >= end - 1) this.#pause(held)
