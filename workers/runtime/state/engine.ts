@@ -129,6 +129,8 @@ export class Engine {
     this.#timers.advance(clock, Math.min(record.ts - 1, latest))
     if (known !== undefined) this.#settle(known, key)
     const entry = this.#entryOf(key, clock)
+    // Beside a clock that has not come to the key before, the others may be idle.
+    if (entry.clock !== clock && this.#timers.isDue(entry)) this.#wake(entry, key)
     this.#dirty.add(key)
     const time = entry.clock.at(clock, Math.min(record.ts, latest))
     const input: Input = {

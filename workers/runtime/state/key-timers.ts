@@ -26,6 +26,11 @@ export class KeyTimers<Entry extends Timed> {
     if (cell.wake !== null && cell.wake !== cell.failed) clock.wish(cell.wake, key)
   }
 
+  /** Whether a timer of the key has come up, but has not run. */
+  isDue({ cell, clock }: Timed): boolean {
+    return cell.wake !== null && cell.wake !== cell.failed && cell.wake <= clock.horizon
+  }
+
   /** Moves a clock forward, from one timer to the next, so that none finds a time that is later than its own. */
   advance(clock: OriginClock, horizon: Micros): void {
     const until = Math.max(horizon, clock.horizon)
@@ -52,8 +57,6 @@ export class KeyTimers<Entry extends Timed> {
     const shared = entry.clock instanceof SharedClock ? entry.clock : undefined
     if (shared === undefined) return this.#run(entry, key)
     if (shared.horizon < time) return shared.wish(time, key)
-    shared.limit = time
-    this.#run(entry, key)
-    shared.limit = Infinity
+    shared.standAt(time, () => this.#run(entry, key))
   }
 }

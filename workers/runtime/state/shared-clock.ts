@@ -22,9 +22,9 @@ export function joined(clock: Clock, newest: OriginClock): Clock {
 export class SharedClock implements Clock {
   newest: OriginClock
   /** The key's timers run one by one: time stands here meanwhile. */
-  limit: Micros = Infinity
+  #limit: Micros = Infinity
   #clocks: OriginClock[]
-  /** What the key's time has been. */
+  /** What the key's time was when its last record came or timer ran. */
   #floor: Micros
 
   /** @param clocks at least one; the last is that of the newest record */
@@ -47,7 +47,7 @@ export class SharedClock implements Clock {
   }
 
   get horizon(): Micros {
-    return Math.min(this.limit, this.#time(undefined, 0))
+    return Math.min(this.#limit, this.#time(undefined, 0))
   }
 
   get finalized(): number | null {
@@ -95,6 +95,14 @@ export class SharedClock implements Clock {
     }
   }
 
+  /** Runs the key's timers up to `time`. */
+  standAt(time: Micros, run: () => void): void {
+    this.#floor = this.#time(undefined, 0)
+    this.#limit = time
+    run()
+    this.#limit = Infinity
+  }
+
   /** A record of this origin has come for the key. */
   join(newest: OriginClock): void {
     // Until now the key's time was that of the others.
@@ -103,6 +111,8 @@ export class SharedClock implements Clock {
       // An idle clock that has a record for the key again joins anew.
       this.#clocks = this.#clocks.filter((clock) => !this.#isIdle(clock))
       this.#add(newest)
+      // Beside it others may be idle.
+      this.#floor = this.#time(undefined, 0)
     }
     this.newest = newest
   }

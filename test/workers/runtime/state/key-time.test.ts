@@ -172,6 +172,16 @@ describe('a key that two origins write', () => {
     expect(task.timers).toEqual(['l 10.5', 'l 14'])
   })
 
+  it('runs what is due before the record of an origin beside which the others are idle from the first', () => {
+    const task = new Task()
+    task.record('k', 'a', 10)
+    task.record('l', 'a', 10)
+    task.record('l', 'b', 10)
+    task.mark('b', 30)
+    task.record('k', 'b', 31)
+    expect(task.told.slice(-3).map(({ what, key: of, ts }) => `${what} ${of} ${ts / second}`)).toEqual(['timer k 10.5', 'timer k 14', 'record k 31']) // prettier-ignore
+  })
+
   it('runs timers that become due together in the order of (time, key), the new ones among them', () => {
     const task = new Task()
     for (const key of ['k', 'l', 'm']) {
@@ -228,6 +238,12 @@ describe('timers', () => {
           const told = task.told.filter((one) => one.key === of)
           const timers = told.filter(({ what }) => what === 'timer').map(({ ts }) => ts)
           expect(new Set(timers).size).toBe(timers.length)
+          let reached = 0
+          for (const { what, ts, time } of told) {
+            // A timer that was due has run before the record.
+            if (what === 'timer') expect(ts).toBeGreaterThanOrEqual(reached)
+            else reached = Math.max(reached, time)
+          }
           // Of a record's own origin time counts the record, of the others it stands a microsecond before their last.
           const records = told.filter(({ what }) => what === 'record')
           for (const [at, { time }] of records.entries())
