@@ -116,7 +116,8 @@ async function run(options: OutageOptions, takedown: Takedown): Promise<OutageRe
   ])
   takedown.add(() => exchange.stop())
   const env = { ...servers, ...describe(options, exchange, takedown) }
-  await prepare(env, () => {})
+  // Without the workers' own time-outs, which a server that has just started need not keep.
+  await prepare(servers, () => {})
   const fleet = new Fleet({ topology: cryptoIntel.name, groups, env, folder: join(localFolder, 'logs', `outage-${process.pid}`) }) // prettier-ignore
   takedown.add(() => fleet.stop())
   await Promise.all(groups.flatMap(({ name, replicas }) => Array.from({ length: replicas }, () => fleet.add(name))))

@@ -75,6 +75,8 @@ describe('chain line', () => {
     }
     await chain.settle()
     await eventually(() => expect(pipeline.workers.restarts()).toBe(groups.length))
+    // Nothing may wait while the connector is only about to fetch.
+    await eventually(async () => expect(await checkChain(chain, pipeline.tables)).toMatchObject({ ok: true }), { timeoutMs: 120_000 }) // prettier-ignore
     await pipeline.settled(120_000)
     expect(await checkChain(chain, pipeline.tables)).toMatchObject({ ok: true })
     expect(await checkActivity(pipeline.tables)).toMatchObject({ ok: true })

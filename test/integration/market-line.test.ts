@@ -58,6 +58,8 @@ describe('market line', () => {
     await pause(2_500)
     exchange.pause('all')
     await eventually(() => expect(pipeline.workers.restarts()).toBe(groups.length))
+    // Nothing may wait while the connector is only about to fetch.
+    await eventually(async () => expect(await checkTrades(exchange, pipeline.tables)).toMatchObject({ ok: true }), { timeoutMs: 120_000 }) // prettier-ignore
     await pipeline.settled(120_000)
     expect(await checkTrades(exchange, pipeline.tables)).toMatchObject({ ok: true })
     expect(await checkCandles(pipeline.tables)).toMatchObject({ ok: true })

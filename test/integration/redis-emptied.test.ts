@@ -8,6 +8,7 @@ import { buildCandles } from '../../workers/build-candles.ts'
 import { generateSignals } from '../../workers/generate-signals.ts'
 import type { Replica } from '../chaos/fleet.ts'
 import { Line } from '../chaos/line.ts'
+import { inSequence } from '../support/in-sequence.ts'
 import { eventually } from '../support/servers.ts'
 import { noon, second, trade } from '../workers/records.ts'
 
@@ -40,6 +41,7 @@ const reaches = (line: Line, name: string, least: number): Promise<void> =>
   eventually(async () => expect(await counted(line, name)).toBeGreaterThanOrEqual(least), { timeoutMs: 60_000 })
 
 describe('processors whose state Redis has lost', { timeout: 120_000 }, () => {
+  inSequence()
   const market = new Market()
   let line: Line
   let worker: Replica

@@ -33,6 +33,8 @@ export async function servers(): Promise<Servers> {
   }
 }
 
+const [shortestRestMs, longestRestMs] = [50, 1_000]
+
 /** An empty database for one test file. */
 export async function freshDatabase(): Promise<FreshDatabase> {
   const { databaseUrl } = await servers()
@@ -62,17 +64,20 @@ export function freshPrefix(): string {
 }
 
 /**
- * Calls `attempt` until it returns without throwing, and gives its result.
- * @throws the last error, when `timeoutMs` (10,000 by default) have passed.
+ * Calls `attempt` until it returns without throwing, and gives its result. It rests for as long as an attempt takes: what is
+ * waited for has to come on meanwhile.
+ * @throws the last error, when `timeoutMs` have passed: by default shortly before a test's own time-out, which would say less
  */
-export async function eventually<T>(attempt: () => T | Promise<T>, { timeoutMs = 10_000 } = {}): Promise<T> {
+export async function eventually<T>(attempt: () => T | Promise<T>, { timeoutMs = 25_000 } = {}): Promise<T> {
   const deadline = performance.now() + timeoutMs
   for (;;) {
+    const began = performance.now()
     try {
       return await attempt()
     } catch (error) {
-      if (performance.now() > deadline) throw error
-      await sleep(50)
+      const now = performance.now()
+      if (now > deadline) throw error
+      await sleep(Math.min(Math.max(shortestRestMs, now - began), longestRestMs))
     }
   }
 }

@@ -1,18 +1,15 @@
 /** A processor whose input was made anew begins a generation, or its readers would take what it emits for repeats. */
 import { beforeAll, expect, it } from 'vitest'
 import { topics } from '../../../schemas/topics.ts'
-import { withInstallation } from '../../../workers/cli/servers.ts'
 import { Encoder } from '../../../workers/runtime/codec.ts'
-import { loadConfig } from '../../../workers/runtime/config.ts'
 import { placeHeaders } from '../../../workers/runtime/headers.ts'
-import type { Installation } from '../../../workers/runtime/installation.ts'
 import { append as appendTo } from '../../../workers/runtime/kafka/make-topics.ts'
 import { Partitioner } from '../../../workers/runtime/kafka/client.ts'
 import { sequencePosition } from '../../../workers/runtime/position.ts'
 import { runSteps } from '../../../workers/runtime/run.ts'
-import { WatchSchema } from '../../../workers/runtime/watch.ts'
 import { buildCandles } from '../../../workers/build-candles.ts'
 import { readTopic } from '../../chaos/log.ts'
+import { installed } from '../../support/installed.ts'
 import { eventually, freshPrefix, servers } from '../../support/servers.ts'
 import { deleteTopic, endsOf, groupsEmpty } from '../../support/topics.ts'
 import { noon, trade } from '../records.ts'
@@ -33,12 +30,10 @@ beforeAll(async () => {
 const run = (line: string): Promise<string[]> => command(line.split(' '), { env })
 const reset = (...flags: string[]): Promise<string[]> =>
   run(['state reset build-candles --yes --partition', partition, ...flags].join(' '))
-const installed = <T>(work: (installation: Installation) => Promise<T>): Promise<T> =>
-  withInstallation(loadConfig({ ...env, LOG_LEVEL: 'silent' }), WatchSchema.parse({}), {}, work)
 
 /** Appends a trade a second. */
 async function append(from: number, count: number): Promise<void> {
-  await installed(async (installation) => {
+  await installed(env, async (installation) => {
     const { registry, names } = installation
     const producer = await installation.producer()
     const encoder = new Encoder(await registry.registerAll([topics.marketTrades]))
@@ -53,10 +48,10 @@ async function append(from: number, count: number): Promise<void> {
 }
 
 const forgetRedis = (): Promise<unknown> =>
-  installed(async (installation) => (await installation.store()).reset({ step: 'build-candles', topic: topics.marketTrades.name, partition })) // prettier-ignore
+  installed(env, async (installation) => (await installation.store()).reset({ step: 'build-candles', topic: topics.marketTrades.name, partition })) // prettier-ignore
 
 async function workOff(): Promise<void> {
-  await installed(async (installation) => {
+  await installed(env, async (installation) => {
     await runSteps([buildCandles], installation)
     const store = await installation.store()
     const { high } = await installation.ends.of(installation.names.topic(topics.marketTrades), partition)
@@ -69,7 +64,7 @@ async function workOff(): Promise<void> {
 }
 
 async function recreate(): Promise<void> {
-  await installed(async (installation) => {
+  await installed(env, async (installation) => {
     const admin = await installation.admin()
     const name = installation.names.topic(topics.marketTrades)
     await deleteTopic(admin, name)
@@ -80,7 +75,7 @@ async function recreate(): Promise<void> {
 
 /** What a reader of the candles has seen of all that was emitted. */
 function candles(): Promise<{ seen: number; emitted: number }> {
-  return installed(async (installation) => {
+  return installed(env, async (installation) => {
     const { kafka, names } = installation
     const count = { seen: 0, emitted: 0 }
     await readTopic({ kafka, admin: await installation.admin(), names }, topics.marketCandles, ({ accepted, mark }) => {

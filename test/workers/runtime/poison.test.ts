@@ -6,19 +6,16 @@ import { topics } from '../../../schemas/topics.ts'
 import type { DeadLetter, MarketTrade, PatternMatch } from '../../../schemas/types.ts'
 import { readDeadLetters, type FiledLetter } from '../../../workers/cli/dead-letter-log.ts'
 import { redrive } from '../../../workers/cli/redrive.ts'
-import { withInstallation } from '../../../workers/cli/servers.ts'
 import { Decoder, Encoder, schemaText } from '../../../workers/runtime/codec.ts'
-import { loadConfig } from '../../../workers/runtime/config.ts'
 import type { Processor } from '../../../workers/runtime/definitions.ts'
 import { placeHeaders } from '../../../workers/runtime/headers.ts'
-import type { Installation } from '../../../workers/runtime/installation.ts'
 import { Partitioner } from '../../../workers/runtime/kafka/client.ts'
 import { append, makeTopics } from '../../../workers/runtime/kafka/make-topics.ts'
 import { sequencePosition } from '../../../workers/runtime/position.ts'
 import { runSteps } from '../../../workers/runtime/run.ts'
-import { WatchSchema } from '../../../workers/runtime/watch.ts'
 import { readTopic } from '../../chaos/log.ts'
 import { createDriver } from '../../support/driver.ts'
+import { installed } from '../../support/installed.ts'
 import { eventually, freshPrefix, servers } from '../../support/servers.ts'
 import { noon, trade } from '../records.ts'
 import { mended } from './poison-steps-mended.ts'
@@ -29,7 +26,6 @@ type Corrupt = (value: Buffer) => Buffer | null
 
 const symbols = ['BTC-USDT', 'ETH-USDT', 'SOL-USDT', 'XRP-USDT', 'ADA-USDT']
 const partitioner = new Partitioner(topics.marketTrades)
-const watch = WatchSchema.parse({})
 
 let common: Env = {}
 beforeAll(async () => {
@@ -65,9 +61,6 @@ async function fill(trades: readonly MarketTrade[], corrupt: (index: number) => 
   })
   return env
 }
-
-const installed = <T>(env: Env, work: (installation: Installation) => Promise<T>): Promise<T> =>
-  withInstallation({ ...loadConfig(env), logLevel: 'silent' }, watch, {}, work)
 
 /** Runs steps until all is worked off and stored. @returns how often each was started again for a dead thread */
 async function runThrough(env: Env, steps: readonly Processor[], timeoutMs = 20_000): Promise<Record<string, number>> {

@@ -5,6 +5,7 @@ import { topics } from '../../../schemas/topics.ts'
 import { timescaleTrades } from '../../../sinks/timescale-trades.ts'
 import { buildCandles } from '../../../workers/build-candles.ts'
 import { Line } from '../../chaos/line.ts'
+import { inSequence } from '../../support/in-sequence.ts'
 import { eventually } from '../../support/servers.ts'
 import { noon, second, trade } from '../records.ts'
 
@@ -14,6 +15,7 @@ const sum = (texts: readonly string[], pattern: RegExp): number =>
   texts.flatMap((text) => [...text.matchAll(pattern)]).reduce((total, [, value]) => total + Number(value), 0)
 
 describe('steps whose servers', { timeout: 120_000 }, () => {
+  inSequence()
   let line: Line
   let made = 0
   const feed = (): Promise<void> =>

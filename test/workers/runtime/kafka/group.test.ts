@@ -8,7 +8,7 @@ import { Proxy } from '../../../chaos/proxy.ts'
 import { Membership, type TestMember } from './membership.ts'
 
 let membership: Membership
-beforeEach(async () => (membership = await Membership.create()))
+const begin = async (stallMs: number): Promise<void> => void (membership = await Membership.create(stallMs))
 afterEach(() => membership.close())
 
 const everything = [0, 1, 2, 3, 4, 5]
@@ -21,12 +21,13 @@ const reading = async (member: TestMember): Promise<void> => {
 }
 
 describe('a partition that makes no progress', () => {
+  beforeEach(() => begin(4_000))
+
   it('is found and read again where kafkajs holds it and does not fetch it', async () => {
     const member = await membership.join()
     await reading(member)
     member.consumers[0]?.pause([{ topic: membership.topic, partitions: [3] }])
     await membership.append(3)
-    await eventually(() => expect(member.group.stalled).toBe(1))
     await eventually(() => expect(taken(member)).toBe(7))
     await eventually(() => expect(member.group.stalled).toBe(0))
     expect([await counted(member, 'stalls'), await counted(member, 'restarts')]).toEqual([1, 1])
@@ -35,7 +36,7 @@ describe('a partition that makes no progress', () => {
   it('is none while there is nothing to read', async () => {
     const member = await membership.join()
     await reading(member)
-    await sleep(3 * membership.config.stallMs)
+    await sleep(2 * membership.config.stallMs)
     await membership.append(3)
     await eventually(() => expect(taken(member)).toBe(7))
     expect([await counted(member, 'stalls'), await counted(member, 'restarts')]).toEqual([0, 0])
@@ -45,15 +46,18 @@ describe('a partition that makes no progress', () => {
 describe('a broker that goes silent', () => {
   let proxy: Proxy
   let through: Partial<KafkaConfig>
-  beforeEach(async () => {
+  const beginBehindProxy = async (stallMs: number): Promise<void> => {
+    await begin(stallMs)
     const port = Number(membership.config.kafkaBrokers[0]?.split(':').at(-1))
     proxy = await Proxy.start(port)
     through = { socketFactory: ({ onConnect }) => connect({ host: '127.0.0.1', port: proxy.port }, onConnect) }
-  })
+  }
   afterEach(() => proxy.close())
 
   it('is asked again on other connections, without a rebalance', async () => {
-    const member = await membership.join({ ...through, requestTimeout: 500 })
+    await beginBehindProxy(12_000)
+    // So long that on a busy machine a broker that answers is not taken for a silent one.
+    const member = await membership.join({ ...through, requestTimeout: 3_000 }, { sessionTimeout: 30_000 })
     await reading(member)
     expect(proxy.silence()).toBeGreaterThan(0)
     await membership.append(3)
@@ -63,16 +67,19 @@ describe('a broker that goes silent', () => {
   })
 
   it('is left by a consumer that does not notice it', async () => {
+    await beginBehindProxy(4_000)
     const member = await membership.join({ ...through, requestTimeout: 60_000 })
     await reading(member)
     proxy.silence()
     await membership.append(3)
-    await eventually(() => expect(taken(member)).toBe(7), { timeoutMs: 25_000 })
+    await eventually(() => expect(taken(member)).toBe(7))
     expect(await counted(member, 'restarts')).toBe(1)
   })
 })
 
 describe('a rebalance', () => {
+  beforeEach(() => begin(20_000))
+
   const shared = (...members: TestMember[]): Promise<void> =>
     eventually(() => {
       expect(members.flatMap((member) => member.held()).toSorted((a, b) => a - b)).toEqual(everything)
@@ -111,6 +118,8 @@ describe('a rebalance', () => {
 })
 
 describe('a partition that is resumed', () => {
+  beforeEach(() => begin(20_000))
+
   it('does not wait until the fetch of the others has waited', async () => {
     const member = await membership.join({}, { maxWaitTimeInMs: 20_000, sessionTimeout: 60_000 })
     await reading(member)

@@ -11,6 +11,7 @@ import { append as appendTo } from '../../../../workers/runtime/kafka/make-topic
 import { Registry } from '../../../../workers/runtime/kafka/registry.ts'
 import { createLogger } from '../../../../workers/runtime/logger.ts'
 import { sequencePosition } from '../../../../workers/runtime/position.ts'
+import { inSequence } from '../../../support/in-sequence.ts'
 import { eventually, freshDatabase, freshPrefix, servers, type FreshDatabase } from '../../../support/servers.ts'
 import { cutTopic, deleteTopic, endsOf, groupsEmpty } from '../../../support/topics.ts'
 import { startWorker, type WorkerProcess } from '../../../support/worker-process.ts'
@@ -22,13 +23,18 @@ const key = topics.marketTrades.key(trade(0, noon, 1))
 const partition = new Partitioner(topics.marketTrades).of(key)
 const slow = { timeout: 120_000 }
 
+/** Of the commands. */
 let env: Env
+/** Of the steps, which are to notice soon what has changed. */
+const quick = { CHECKPOINT_MS: '50', STALL_MS: '6000', SESSION_TIMEOUT_MS: '3000', THREADS: '1' }
 let topic: string
 let own: FreshDatabase
 let database: Database
 let admin: Admin
 let producer: Producer
 let encoder: Encoder
+
+inSequence()
 
 beforeAll(async () => {
   const { brokers, registryUrl, redisUrl } = await servers()
@@ -39,11 +45,6 @@ beforeAll(async () => {
     DATABASE_URL: own.url,
     REDIS_URL: redisUrl,
     NAMESPACE: freshPrefix().replace(/-$/, ''),
-    CHECKPOINT_MS: '50',
-    STALL_MS: '6000',
-    SESSION_TIMEOUT_MS: '3000',
-    SHUTDOWN_MS: '5000',
-    THREADS: '1',
   }
   const config = loadConfig({ ...env, LOG_LEVEL: 'silent' })
   const names = createNames(config.namespace)
@@ -62,7 +63,7 @@ afterAll(async () => {
 
 const run = (line: string): Promise<string[]> => command(line.split(' '), { env })
 
-const start = (step: string, more: Env = {}): WorkerProcess => startWorker(step, { ...env, ...more })
+const start = (step: string, more: Env = {}): WorkerProcess => startWorker(step, { ...env, ...quick, ...more })
 
 let made = 0
 async function append(count: number): Promise<void> {

@@ -88,9 +88,9 @@ export class Membership {
   }
 
   /** Makes a topic of six partitions. */
-  static async create(): Promise<Membership> {
+  static async create(stallMs: number): Promise<Membership> {
     const { brokers } = await servers()
-    const env = { KAFKA_BROKERS: brokers, LOG_LEVEL: 'silent', STALL_MS: '1500', SESSION_TIMEOUT_MS: '6000', NAMESPACE: freshPrefix().replace(/-$/, '') } // prettier-ignore
+    const env = { KAFKA_BROKERS: brokers, LOG_LEVEL: 'silent', STALL_MS: String(stallMs), SESSION_TIMEOUT_MS: '6000', NAMESPACE: freshPrefix().replace(/-$/, '') } // prettier-ignore
     const config = loadConfig(env, { require: ['kafka'] })
     const names = createNames(config.namespace)
     const kafka = createKafka(config, createContext(config, WatchSchema.parse({}), 'test').log)
@@ -107,7 +107,6 @@ export class Membership {
     const context = createContext(config, WatchSchema.parse({}), 'test')
     const kafka = new Kafka({
       brokers: [...config.kafkaBrokers],
-      requestTimeout: config.stallMs,
       logLevel: 0,
       ...client,
     })
