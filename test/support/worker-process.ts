@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { onTestFailed, onTestFinished } from 'vitest'
+import { leanWorker } from '../../ops/local/paths.ts'
 import { groupsEmpty } from './topics.ts'
 
 const main = fileURLToPath(new URL('../../workers/main.ts', import.meta.url))
@@ -34,7 +35,7 @@ export function startWorker(
   lives: 'test' | 'file' = 'test',
 ): WorkerProcess {
   const child = spawn(process.execPath, [main, 'run', 'crypto-intel', '--step', steps], {
-    env: { ...env, WATCH_FILE: watchFile, METRICS_PORT: '0', METRICS_HOST: '127.0.0.1' },
+    env: { ...leanWorker, ...env, WATCH_FILE: watchFile, METRICS_PORT: '0' },
   })
   let [said, log] = ['', '']
   child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))

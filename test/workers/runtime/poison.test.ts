@@ -63,7 +63,7 @@ async function fill(trades: readonly MarketTrade[], corrupt: (index: number) => 
 }
 
 /** Runs steps until all is worked off and stored. @returns how often each was started again for a dead thread */
-async function runThrough(env: Env, steps: readonly Processor[], timeoutMs = 20_000): Promise<Record<string, number>> {
+async function runThrough(env: Env, steps: readonly Processor[], timeoutMs = 30_000): Promise<Record<string, number>> {
   return installed(env, async (installation) => {
     await runSteps(steps, installation)
     const ends = await installation.ends.all(installation.names.topic(topics.marketTrades))
