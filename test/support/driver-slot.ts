@@ -1,6 +1,7 @@
 /** One slot of the test driver: reads a partition's log in tasks, is stored, cut off and opened again as in production. */
 import type { Micros, Processor, Topic } from '../../workers/runtime/definitions.ts'
 import { schemaText } from '../../workers/runtime/codec.ts'
+import { headerFault, markHeaders, placeHeaders } from '../../workers/runtime/headers.ts'
 import { FrameWriter } from '../../workers/runtime/packing.ts'
 import { emissionPosition, Positions, type Placed } from '../../workers/runtime/position.ts'
 import { packMark, packRecord, readOutputs, SlotTask, type Fault } from '../../workers/runtime/slot-task.ts'
@@ -37,22 +38,36 @@ export interface SlotPlan {
   after(tasks: number): Cut | undefined
 }
 
-/** Packs the messages that are new into a task, as the slots of production do. */
+/** What is wrong with a message's key and headers, as production would see them. */
+function faultOf({ key, value, place, mark }: Message, positions: Positions): string | undefined {
+  const marked = mark === undefined ? undefined : markHeaders(mark, place?.position)
+  const fault = headerFault({ headers: marked ?? (place && placeHeaders(place)), key, value })
+  return fault ?? (place && positions.fault(place))
+}
+
+/** Packs the messages that are new into a task, as the slots of production do; those whose place cannot be believed are faults. */
 export function packTask(
   messages: readonly Message[],
   offset: number,
   positions: Positions,
-): { task: ArrayBuffer; origins: string[] } {
+): { task: ArrayBuffer; origins: string[]; faults: Fault[] } {
   const frames = new FrameWriter()
   const origins: string[] = []
-  for (const [index, { key, value, place, mark, appended }] of messages.entries()) {
+  const faults: Fault[] = []
+  for (const [index, message] of messages.entries()) {
+    const { key, value, place, mark, appended } = message
+    const error = faultOf(message, positions)
+    if (error !== undefined) {
+      faults.push({ offset: offset + index, reason: 'poison', code: 'unstamped', error })
+      continue
+    }
     if (place !== undefined && !positions.accept(place)) continue
     const origin = mark?.origin ?? place?.origin ?? ''
     const at = origins.includes(origin) ? origins.indexOf(origin) : origins.push(origin) - 1
     if (mark !== undefined) packMark(frames, offset + index, at, appended, mark)
     else if (value !== null) packRecord(frames, offset + index, at, appended, Buffer.from(key), value)
   }
-  return { task: frames.finish(), origins }
+  return { task: frames.finish(), origins, faults }
 }
 
 /**
@@ -104,11 +119,11 @@ export class DriverSlot {
     if (this.#offset >= log.length) return false
     const messages = log.slice(this.#offset, this.#offset + this.#plan.batch)
     const first = this.#offset
-    const { task, origins } = packTask(messages, first, this.#positions)
+    const { task, origins, faults } = packTask(messages, first, this.#positions)
     this.#offset += messages.length
     const result = this.#task.run(task, origins)
     if (result.crash !== undefined) throw new Error(`${this.step.name}: ${result.crash.error}`)
-    for (const fault of result.faults) this.#host.fault({ ...fault, step: this.step.name })
+    for (const fault of [...faults, ...result.faults]) this.#host.fault({ ...fault, step: this.step.name })
     // What follows is appended at once.
     const appendedAt = (offset: number): Micros => messages[offset - first]?.appended ?? 0
     for (const { topic, message } of messagesOf(this.step, this.name, result.outputs, appendedAt))

@@ -48,6 +48,31 @@ const firstIndexes = Array.from({ length: 16 }, (_, index) => paddedIndex(index)
 export const emissionPosition = (generation: number, offset: number, index: number): string =>
   emissionBase(generation, offset) + emissionIndex(index)
 
+/** Lengths of the three forms: 16 digits, 16.16 and 4.16.8. */
+const sessionLength = wide + 1 + wide
+const emissionLength = generationDigits + 1 + wide + 1 + indexDigits
+
+/**
+ * Whether a text has one of the three forms of above; each has a length of its own.
+ * @param position as text or in bytes
+ */
+export function isPosition(position: string | Uint8Array): boolean {
+  const { length } = position
+  if (length === wide) return isNumbers(position, length, length)
+  if (length === sessionLength) return isNumbers(position, wide, wide)
+  return length === emissionLength && isNumbers(position, generationDigits, generationDigits + 1 + wide)
+}
+
+/** Whether all is digits but for points at two places, which may lie behind the end or be one. */
+function isNumbers(position: string | Uint8Array, first: number, second: number): boolean {
+  for (let at = 0; at < position.length; at++) {
+    const code = typeof position === 'string' ? position.charCodeAt(at) : (position[at] ?? 0)
+    const fits = at === first || at === second ? code === 46 : code >= 48 && code <= 57
+    if (!fits) return false
+  }
+  return true
+}
+
 /** The number that a `sequencePosition` stands for. */
 export const sequenceOf = (position: string): number => Number.parseInt(position, 10)
 
@@ -80,6 +105,9 @@ interface Known {
   young: { readonly tips: readonly string[]; readonly rival: Branch | undefined } | undefined
 }
 
+/** Origins that a task remembers at most, redriven letters' own not counted: as many feeds are out of reach. */
+const mostOrigins = 10_000
+
 /** Messages after which a reader that began in the middle of a journal believes what it has accepted. */
 const settledAfter = 16
 
@@ -97,21 +125,41 @@ const settledAfter = 16
 export class Positions {
   readonly #known = new Map<string, Known>()
   readonly #changed = new Set<string>()
+  /** Origins that are no redriven letters'. */
+  #origins = 0
 
   /** @param stored what `changes` gave before, origin → text */
   constructor(stored: Iterable<readonly [string, string]> = []) {
-    for (const [origin, text] of stored) this.#known.set(origin, decodeKnown(text))
+    for (const [origin, text] of stored) this.#learn(origin, decodeKnown(text))
+  }
+
+  /**
+   * Tells a message that cannot have its place from a repetition, which `accept` drops alike.
+   * @returns what is wrong: the position has another form than those of its origin before, or the origin is one too many
+   */
+  fault({ origin, position }: Placed): string | undefined {
+    const last = this.#known.get(origin)
+    if (last === undefined)
+      return this.#origins < mostOrigins || origin.startsWith(redriven)
+        ? undefined
+        : `origin: it is new, and ${mostOrigins} are known`
+    return position.length === last.position.length
+      ? undefined
+      : `position: it has another form than ${last.position}, the last of its origin`
   }
 
   /** @returns whether the message is new; if so it counts as accepted. */
-  accept({ origin, position, link }: Placed): boolean {
+  accept(place: Placed): boolean {
+    const { origin, position, link } = place
     const last = this.#known.get(origin)
     if (last === undefined) {
+      if (this.fault(place) !== undefined) return false
       const young = link === undefined ? undefined : { tips: [link.tip], rival: undefined }
-      this.#known.set(origin, { position, tip: link?.tip, young })
+      this.#learn(origin, { position, tip: link?.tip, young })
       this.#changed.add(origin)
       return true
     }
+    if (position.length !== last.position.length) return false
     if (rule) {
       if (link !== undefined && last.tip !== undefined && link.extends !== last.tip) {
         if (!this.#outgrows(origin, last, position, link)) return false
@@ -122,6 +170,11 @@ export class Positions {
     last.tip = link?.tip
     this.#changed.add(origin)
     return true
+  }
+
+  #learn(origin: string, known: Known): void {
+    this.#known.set(origin, known)
+    if (!origin.startsWith(redriven)) this.#origins++
   }
 
   /** Remembers a message that does not extend the tip. @returns whether its chain is now longer than the accepted one */

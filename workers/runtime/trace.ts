@@ -43,10 +43,22 @@ function writeCounter(counter: number, end: number): void {
   bytes[end - 1] = hexDigits[counter & 0xf] ?? 0
 }
 
-/** @returns the traceparent that a message carries. */
+/** @returns the traceparent that a message carries; what has not its form is none. */
 export function traceparentOf(headers: Headers | undefined): string | undefined {
   const value = headers?.traceparent
-  return (Array.isArray(value) ? value[0] : value)?.toString()
+  const text = (Array.isArray(value) ? value[0] : value)?.toString()
+  return text !== undefined && isTraceparent(text) ? text : undefined
+}
+
+/** Hex digits, and dashes in their places. */
+function isTraceparent(text: string): boolean {
+  if (text.length !== length) return false
+  for (let at = 0; at < length; at++) {
+    const code = text.charCodeAt(at)
+    const isDash = at === 2 || at === traceIdEnd || at === spanIdEnd
+    if (isDash ? code !== 45 : !((code >= 48 && code <= 57) || (code >= 97 && code <= 102))) return false
+  }
+  return true
 }
 
 /** @returns the trace id in a traceparent, by which logs and traces are found. */
