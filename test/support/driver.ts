@@ -1,6 +1,6 @@
 /** Pushes encoded records through processors without a broker: the same codec, slots and engine as in the threads. */
 import type { Micros, Processor, Topic } from '../../workers/runtime/definitions.ts'
-import { Decoder, Encoder, schemaText } from '../../workers/runtime/codec.ts'
+import { Decoder, schemaText, typeOf } from '../../workers/runtime/codec.ts'
 import { Positions, sequencePosition, type Placed } from '../../workers/runtime/position.ts'
 import type { Fault } from '../../workers/runtime/slot-task.ts'
 import type { Mark } from '../../workers/runtime/state/engine.ts'
@@ -64,7 +64,6 @@ class MemoryDriver implements Driver, SlotHost {
   readonly ids = schemaIds
   readonly faults: (Fault & { step: string })[] = []
   readonly #logs = new Map<string, Message[][]>()
-  readonly #encoder = new Encoder(schemaIds)
   readonly #partitions: number
   readonly #slots: DriverSlot[]
   #sequence = 0
@@ -113,7 +112,7 @@ class MemoryDriver implements Driver, SlotHost {
     const key = topic.key(record)
     const position = place.position ?? sequencePosition(++this.#sequence)
     const full: Placed = { ...place, origin: place.origin ?? key, position }
-    const value = Buffer.from(this.#encoder.encode(topic, record))
+    const value = written(topic, record)
     this.push(topic, { key, value, place: full, mark: undefined, appended: appendTime ?? appendTimeOf(record) })
   }
 
@@ -183,6 +182,13 @@ class MemoryDriver implements Driver, SlotHost {
 export const schemaIds: ReadonlyMap<string, number> = new Map(
   Object.values(topics).map((topic, index) => [topic.name, index + 1]),
 )
+
+/** A record as a foreign producer writes it, who is not kept from anything that fits the schema. */
+function written(topic: Topic, record: object): Buffer {
+  const prefix = Buffer.alloc(5)
+  prefix.writeUInt32BE(schemaIds.get(topic.name) ?? 0, 1)
+  return Buffer.concat([prefix, typeOf(topic.name).toBuffer(record)])
+}
 
 /** A message as text: key, headers, value. */
 export const textOf = ({ key, value, place, mark }: Message): string =>

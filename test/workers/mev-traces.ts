@@ -25,7 +25,8 @@ export function swapsOf(file: string): ChainSwap[] {
     chainId: 1,
     block,
     blockHash: `0x${block}`,
-    ts: (time ?? 0) * 1_000_000,
+    // Some recordings leave it out.
+    ts: (time ?? 1_626_000_000) * 1_000_000,
     finalized: 0,
     removed: false,
   }

@@ -4,7 +4,7 @@
  * avsc makes each text by a call into the engine, behind three calls a field; that is most of what decoding costs. A reader here
  * makes one text of the whole value and cuts the short ones out of it (µs a record, before → after: trade 0.58 → 0.32,
  * transfer 0.84 → 0.75). It reads what is plain; anything else (short text beyond ASCII, a number that may not be exact, bytes
- * that are missing or left over) it leaves to avsc, which reads it or says what is wrong.
+ * that are missing or left over, text that may be none, NaN) it leaves to avsc and to the check before it, which says what is wrong.
  *
  * Format: https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
  */
@@ -47,7 +47,8 @@ function partsOf(type: Type, name: string): string | undefined {
   if (type instanceof types.LongType) return `${varint(Number.MAX_SAFE_INTEGER, 9)} const ${name} = ${unzigzag};`
   if (type instanceof types.IntType) return `${varint(0xffff_ffff, 5)} const ${name} = ${unzigzag};`
   if (type instanceof types.DoubleType)
-    return `if (!(at + 8 <= length)) return undefined; const ${name} = bytes.readDoubleLE(at); at += 8;`
+    return `if (!(at + 8 <= length)) return undefined; const ${name} = bytes.readDoubleLE(at); at += 8;
+      if (!Number.isFinite(${name})) return undefined;`
   if (type instanceof types.BooleanType)
     return `code = bytes[at++]; if (code > 1) return undefined; const ${name} = code === 1;`
   if (type instanceof types.EnumType) return symbol(type.symbols, name)
@@ -64,8 +65,10 @@ const text = (name: string): string => `
   start = at; at += number / 2;
   if (!(at <= length)) return undefined;
   let ${name} = '';
-  if (at - start > ${shortText}) ${name} = bytes.utf8Slice(start, at);
-  else { for (let index = start; index < at; index++) bits |= bytes[index]; ${name} = whole.slice(start, at); }`
+  if (at - start > ${shortText}) {
+    ${name} = bytes.utf8Slice(start, at);
+    if (${name}.includes('\\ufffd')) return undefined;
+  } else { for (let index = start; index < at; index++) bits |= bytes[index]; ${name} = whole.slice(start, at); }`
 
 const varint = (most: number, mostBytes: number): string => `
   number = 0; scale = 1;

@@ -4,7 +4,7 @@
  * avsc asks for each string's byte length and then loops over its characters, behind three calls a field; that was most of
  * what encoding cost (µs a record, before → after: trade 0.54 → 0.46, quote 0.61 → 0.44, transfer 1.39 → 1.06). A writer here
  * takes only what it knows to be written as avsc does. Whatever else it meets (text beyond ASCII, a field left to its
- * default, a value that does not fit) it leaves to avsc, which writes the whole record or refuses it.
+ * default, a value that does not fit or is not finite) it leaves to avsc, which writes the whole record, or it is refused.
  *
  * Format: https://avro.apache.org/docs/1.12.0/specification/#binary-encoding
  */
@@ -142,6 +142,6 @@ const int = (bytes: Buffer, at: number, value: unknown): number =>
   typeof value === 'number' && value === (value | 0) ? long(bytes, at, value) : unusual
 
 function double(bytes: Buffer, at: number, value: unknown): number {
-  if (typeof value !== 'number') return unusual
+  if (typeof value !== 'number' || !Number.isFinite(value)) return unusual
   return at + 8 > bytes.length ? noRoom : bytes.writeDoubleLE(value, at)
 }

@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs'
 import avro, { type Schema, type Type } from 'avsc'
 import { compileChecker } from './avro-checker.ts'
+import { valueFault } from './avro-faults.ts'
 import { compileReader, type Reader } from './avro-reader.ts'
 import { compileWriter, unusual, type Writer } from './avro-writer.ts'
 import { FatalError, PoisonError } from './errors.ts'
@@ -118,6 +119,8 @@ export class Encoder {
     const start = this.#at + prefixBytes
     const end = write(record, this.#slab, start)
     if (end !== unusual) return end
+    const fault = valueFault(typeOf(topic), record)
+    if (fault !== undefined) throw new PoisonError('unprocessable', `a record of ${topic} cannot be kept: ${fault}`)
     try {
       return typeOf(topic).encode(record, this.#slab, start)
     } catch (cause) {
@@ -129,10 +132,12 @@ export class Encoder {
 /** Reads records of one topic, whatever version of its schema they were written in. */
 export class Decoder<T extends object> {
   readonly #topic: string
+  readonly #check: Topic<T>['check']
   readonly #decoders = new Map<number, (value: Buffer) => T>()
 
   constructor(topic: Topic<T>) {
     this.#topic = topic.name
+    this.#check = topic.check
   }
 
   /** Makes the schema that the registry holds under `id` known; where it cannot be read as the topic's, each record of it says why. */
@@ -144,8 +149,15 @@ export class Decoder<T extends object> {
     return this.#decoders.has(id)
   }
 
-  /** @throws PoisonError where the bytes are not a record of a known schema. */
+  /** @throws PoisonError `undecodable` where the bytes are not a record of a known schema, `invalid` where its values are none. */
   decode(value: Buffer): T {
+    const record = this.#read(value)
+    const fault = this.#check?.(record)
+    if (fault !== undefined) throw new PoisonError('invalid', fault)
+    return record
+  }
+
+  #read(value: Buffer): T {
     const id = schemaIdOf(value)
     const decode = id === undefined ? undefined : this.#decoders.get(id)
     if (decode === undefined)

@@ -33,6 +33,11 @@ export interface Topic<T extends object = object> {
   readonly output?: true
   /** True where several steps write it, each under origins of its own; `check` allows one writer elsewhere. */
   readonly shared?: true
+  /**
+   * Says what is wrong with the values of a record (`price: "0" is no price`), or undefined. Every reader asks it, and it is
+   * asked of what processors emit; it neither throws nor keeps anything.
+   */
+  check?(this: void, record: T): string | undefined
 }
 
 /** Fields by which a record says which blocks it rests on; the runtime fills them in for derived records. */

@@ -122,6 +122,7 @@ export function explain(error: unknown): string {
 function read(error: unknown) {
   const clean = (text: string) =>
     text
+      .toWellFormed()
       .replace(/\s+/g, ' ')
       .trim()
       .replace(/:\/\/[^\s/@]*@/g, '://***@')

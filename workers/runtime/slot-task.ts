@@ -6,6 +6,7 @@ import type { Micros, Processor, Topic } from './definitions.ts'
 import { Decoder, Encoder } from './codec.ts'
 import { PoisonError, oneLine } from './errors.ts'
 import { aheadOf, latestTime } from './event-time.ts'
+import { longestKey } from './headers.ts'
 import { FrameReader, FrameWriter } from './packing.ts'
 import { Engine, type Change, type Mark, type Outlet } from './state/engine.ts'
 import { PassingEngine } from './state/passing-engine.ts'
@@ -232,10 +233,20 @@ export class SlotTask implements Outlet, Undo {
     const value = this.#encoder.encode(topic, record)
     if (value.length > largestValue(topic))
       throw new PoisonError('unprocessable', `a record of ${value.length} bytes is too large for ${topic.name}`)
+    const fault = topic.check?.(record)
+    if (fault !== undefined)
+      throw new PoisonError('unprocessable', `what it emits to ${topic.name} is invalid: ${fault}`)
+    const key = topic.key(record)
+    // A character takes three bytes at most, a pair of them four.
+    if (3 * key.length > longestKey && Buffer.byteLength(key) > longestKey)
+      throw new PoisonError(
+        'unprocessable',
+        `the key of what it emits to ${topic.name} is longer than ${longestKey} bytes`,
+      )
     frames.number(this.#topicIndex.get(topic.name) ?? none)
     frames.number(this.#offset)
     frames.number(this.#index++)
-    frames.text(topic.key(record))
+    frames.text(key)
     frames.bytes(value)
   }
 

@@ -3,6 +3,7 @@ import avro, { type Schema } from 'avsc'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { topics } from '../../../schemas/topics.ts'
+import { compileChecker } from '../../../workers/runtime/avro-checker.ts'
 import { compileReader, type Reader } from '../../../workers/runtime/avro-reader.ts'
 import { typeOf } from '../../../workers/runtime/codec.ts'
 import { trade, transfer } from '../../../ops/bench/records.ts'
@@ -22,9 +23,12 @@ it('reads all topics but those with maps and bytes', () => {
 })
 
 describe.each(compiled)('$name', ({ type, read }) => {
+  const check = compileChecker(type)
   const asAvsc = (bytes: Buffer): void => {
     const got: unknown = read(bytes, 0)
-    if (got !== undefined) expect(got).toEqual(type.fromBuffer(bytes))
+    if (got === undefined) return
+    expect(got).toEqual(type.fromBuffer(bytes))
+    check(bytes, 0)
   }
 
   it('is read as avsc reads it', () => {
@@ -41,7 +45,7 @@ describe.each(compiled)('$name', ({ type, read }) => {
     expect(reads).toBeGreaterThan(0)
   })
 
-  it('is read as avsc reads it, or not at all, whatever it holds', () => {
+  it('is read as avsc reads it, or not at all, whatever it holds, and nothing that the check refuses', () => {
     fc.assert(fc.property(valuesOf(type), (record) => asAvsc(type.toBuffer(record))))
   })
 
@@ -96,6 +100,9 @@ describe('a compiled reader', () => {
   it.each<[string, Schema, unknown]>([
     ['short text beyond ASCII', 'string', 'é'],
     ['numbers that may not be exact', 'long', Number.MAX_SAFE_INTEGER - 1],
+    ['NaN', 'double', NaN],
+    ['Infinity', 'double', Infinity],
+    ['long text that may be none', 'string', '\ufffd'.repeat(20)],
   ])('leaves %s to avsc', (_what, type, a) => {
     expect(readOf(type, a)).toBeUndefined()
   })

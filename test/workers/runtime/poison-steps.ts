@@ -1,4 +1,4 @@
-/** Steps that trades make fail: by their price, "throws", "grows" (until memory is out) or "loops" (for ever). */
+/** Steps that trades make fail: by the venue's id, "throws", "grows" (until memory is out) or "loops" (for ever). */
 import { topics } from '../../../schemas/topics.ts'
 import type { MarketTrade } from '../../../schemas/types.ts'
 import { defineProcessor } from '../../../workers/runtime/definitions.ts'
@@ -29,11 +29,11 @@ const tallyCalled = (name: string, module: string, fails: (trade: MarketTrade) =
     },
   })
 
-function fail({ price, ts }: MarketTrade): void {
-  if (price === 'throws') throw new Error('a price that is none')
-  if (price === 'loops') for (;;);
+function fail({ tradeId, ts }: MarketTrade): void {
+  if (tradeId === 'throws') throw new Error('an id that is none')
+  if (tradeId === 'loops') for (;;);
   const hoard: number[][] = []
-  while (price === 'grows') hoard.push(Array<number>(100_000).fill(ts))
+  while (tradeId === 'grows') hoard.push(Array<number>(100_000).fill(ts))
 }
 
 export const tally = tallyCalled('tally', import.meta.url, fail)

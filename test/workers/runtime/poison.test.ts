@@ -125,10 +125,11 @@ function filed(env: Env): Promise<FiledLetter[]> {
   })
 }
 
-const made = (count: number, price: (index: number) => string): MarketTrade[] =>
+const made = (count: number, tradeId: (index: number) => string | undefined): MarketTrade[] =>
   Array.from({ length: count }, (_, index) => {
     const symbol = symbols[index % symbols.length] ?? ''
-    return trade(index, noon + index * 1_000, price(index), { symbol, id: `${symbol}:${index}` })
+    const rest = { symbol, id: `${symbol}:${index}`, tradeId: tradeId(index) ?? String(index) }
+    return trade(index, noon + index * 1_000, 100, rest)
   })
 
 describe('one record in a hundred is corrupt', () => {
@@ -148,7 +149,7 @@ describe('one record in a hundred is corrupt', () => {
     throws: (value) => value,
     garbage: () => randomBytes(60).fill(0xff, 0, 10),
   }
-  const trades = made(3_000, (index) => (kindOf(index) === 'throws' ? 'throws' : '100'))
+  const trades = made(3_000, (index) => (kindOf(index) === 'throws' ? 'throws' : undefined))
   const good = trades.filter((_, index) => kindOf(index) === undefined)
   const corrupt = trades.flatMap((_, index) => kindOf(index) ?? [])
 
@@ -188,7 +189,7 @@ describe('records that kill their thread', () => {
   ])
 
   it('go to the DLQ; their step and the others of the thread go on', async () => {
-    const trades = made(3_000, (index) => deadly.get(index) ?? '100')
+    const trades = made(3_000, (index) => deadly.get(index))
     const filled = await fill(trades, () => undefined)
     const env = { ...filled, THREAD_MEMORY_MB: '48', RECORD_TIMEOUT_MS: '3000' }
     // Each once to become the suspect, and once by itself.
