@@ -1,7 +1,7 @@
 /** The queue of one slot between fetch and work: messages in order, which of them are new and meant for it, and their bytes. */
 import type { KafkaMessage } from 'kafkajs'
-import type { PoisonError } from './errors.ts'
-import { placeOf, redriveOf } from './headers.ts'
+import { PoisonError } from './errors.ts'
+import { headerFault, placeOf, redriveOf } from './headers.ts'
 import { LeftOut } from './left-out.ts'
 import { Positions } from './position.ts'
 
@@ -81,8 +81,12 @@ export class Intake {
   accepts(message: KafkaMessage): Admitted | PoisonError | undefined {
     const { headers } = message
     if (headers?.['only-step'] !== undefined) return this.#redriven(message)
+    const wrong = headerFault(message)
+    if (wrong !== undefined) return new PoisonError('unstamped', wrong)
     const place = placeOf(headers)
     if (place !== undefined && !this.positions.accept(place)) {
+      const fault = this.positions.fault(place)
+      if (fault !== undefined) return new PoisonError('unstamped', fault)
       this.#droppedAt = Date.now()
       this.#droppingSince ??= this.#droppedAt
       return undefined

@@ -12,7 +12,7 @@ const wide = 16
 const generationDigits = 4
 const indexDigits = 8
 
-/** How the origin of a dead letter begins that is sent again: one of its own, which says nothing of time or finality. */
+/** Put before the origin of a redriven record within its task: it comes long after its time, and says nothing of finality. */
 export const redriven = 'dlq:'
 
 /** Position in a sequence that the source itself numbers: a trade id, a block's sequence in the log. */
@@ -105,7 +105,7 @@ interface Known {
   young: { readonly tips: readonly string[]; readonly rival: Branch | undefined } | undefined
 }
 
-/** Origins that a task remembers at most, redriven letters' own not counted: as many feeds are out of reach. */
+/** Origins that a task remembers at most: as many feeds are out of reach. */
 const mostOrigins = 10_000
 
 /** Messages after which a reader that began in the middle of a journal believes what it has accepted. */
@@ -125,12 +125,10 @@ const settledAfter = 16
 export class Positions {
   readonly #known = new Map<string, Known>()
   readonly #changed = new Set<string>()
-  /** Origins that are no redriven letters'. */
-  #origins = 0
 
   /** @param stored what `changes` gave before, origin → text */
   constructor(stored: Iterable<readonly [string, string]> = []) {
-    for (const [origin, text] of stored) this.#learn(origin, decodeKnown(text))
+    for (const [origin, text] of stored) this.#known.set(origin, decodeKnown(text))
   }
 
   /**
@@ -140,9 +138,7 @@ export class Positions {
   fault({ origin, position }: Placed): string | undefined {
     const last = this.#known.get(origin)
     if (last === undefined)
-      return this.#origins < mostOrigins || origin.startsWith(redriven)
-        ? undefined
-        : `origin: it is new, and ${mostOrigins} are known`
+      return this.#known.size < mostOrigins ? undefined : `origin: it is new, and ${mostOrigins} are known`
     return position.length === last.position.length
       ? undefined
       : `position: it has another form than ${last.position}, the last of its origin`
@@ -155,7 +151,7 @@ export class Positions {
     if (last === undefined) {
       if (this.fault(place) !== undefined) return false
       const young = link === undefined ? undefined : { tips: [link.tip], rival: undefined }
-      this.#learn(origin, { position, tip: link?.tip, young })
+      this.#known.set(origin, { position, tip: link?.tip, young })
       this.#changed.add(origin)
       return true
     }
@@ -170,11 +166,6 @@ export class Positions {
     last.tip = link?.tip
     this.#changed.add(origin)
     return true
-  }
-
-  #learn(origin: string, known: Known): void {
-    this.#known.set(origin, known)
-    if (!origin.startsWith(redriven)) this.#origins++
   }
 
   /** Remembers a message that does not extend the tip. @returns whether its chain is now longer than the accepted one */
