@@ -16,6 +16,8 @@ const longestSum = 200
 /** Characters of an id from outside; those of what is derived are made of at most two. */
 const longestId = 4_096
 const longestDerivedId = 4 * longestId
+/** Characters of a name: a venue, a symbol, an address, a hash. */
+const longestName = 256
 const largestUint256 = String(2n ** 256n - 1n)
 
 const minus = 45
@@ -81,6 +83,11 @@ const timeFault = (field: string, time: number): Fault =>
 const idFault = (id: string, longest: number): Fault =>
   id.length <= longest ? undefined : `id: ${shown(id)} has more than ${longest} characters`
 
+const nameFault = (field: string, name: string | null): Fault =>
+  name === null || name.length <= longestName
+    ? undefined
+    : `${field}: ${shown(name)} has more than ${longestName} characters`
+
 /** A fraction, of 1 or of 100. */
 const partFault = (field: string, value: number, whole: number): Fault =>
   value >= 0 && value <= whole ? undefined : `${field}: ${value} is not from 0 to ${whole}`
@@ -89,6 +96,13 @@ interface Event {
   readonly id: string
   readonly ts: number
 }
+
+interface Market {
+  readonly venue: string
+  readonly symbol: string
+}
+
+const market = (r: Market): Fault => nameFault('venue', r.venue) ?? nameFault('symbol', r.symbol)
 
 const sourced = (event: Event): Fault => timeFault('ts', event.ts) ?? idFault(event.id, longestId)
 
@@ -100,7 +114,8 @@ function ofChain({ id, ts, block }: Event & { readonly block: number }): Fault {
   return (block === 0 && ts === 0 ? undefined : timeFault('ts', ts)) ?? idFault(id, longestId)
 }
 
-const trade = (r: t.MarketTrade): Fault => priceFault('price', r.price) ?? sizeFault('size', r.size) ?? sourced(r)
+const trade = (r: t.MarketTrade): Fault =>
+  priceFault('price', r.price) ?? sizeFault('size', r.size) ?? market(r) ?? sourced(r)
 
 /** A side that nobody offers is no best bid or offer. */
 const quote = (r: t.MarketQuote): Fault =>
@@ -108,7 +123,16 @@ const quote = (r: t.MarketQuote): Fault =>
   sizeFault('bidSize', r.bidSize) ??
   priceFault('askPrice', r.askPrice) ??
   sizeFault('askSize', r.askSize) ??
+  market(r) ??
   sourced(r)
+
+/** What takers bought is a part of all; a candle of no trade is none. */
+const tradedFault = (r: t.MarketCandle): Fault =>
+  Number(r.buyVolume) > Number(r.volume)
+    ? `buyVolume: ${shown(r.buyVolume)} is more than the volume`
+    : r.trades > 0
+      ? undefined
+      : `trades: ${r.trades} is no number of trades`
 
 const candle = (r: t.MarketCandle): Fault =>
   priceFault('open', r.open) ??
@@ -118,7 +142,9 @@ const candle = (r: t.MarketCandle): Fault =>
   sumFault('volume', r.volume) ??
   sumFault('quoteVolume', r.quoteVolume) ??
   sumFault('buyVolume', r.buyVolume) ??
+  tradedFault(r) ??
   timeFault('start', r.start) ??
+  market(r) ??
   derived(r)
 
 function block(r: t.ChainBlock): Fault {
@@ -143,23 +169,41 @@ const transaction = (r: t.ChainTransaction): Fault =>
   amountFault('value', r.value) ??
   amountFault('gasUsed', r.gasUsed) ??
   amountFault('effectiveGasPrice', r.effectiveGasPrice) ??
+  nameFault('from', r.from) ??
+  nameFault('to', r.to) ??
   ofChain(r)
 
-const transfer = (r: t.ChainTransfer | t.WalletActivity): Fault =>
-  amountFault('amount', r.amount) ?? amountFault('tokenId', r.tokenId) ?? ofChain(r)
+const movedFault = (r: t.ChainTransfer | t.WalletActivity): Fault =>
+  amountFault('amount', r.amount) ??
+  amountFault('tokenId', r.tokenId) ??
+  nameFault('token', r.token) ??
+  nameFault('txHash', r.txHash) ??
+  ofChain(r)
+
+const transfer = (r: t.ChainTransfer): Fault => nameFault('from', r.from) ?? nameFault('to', r.to) ?? movedFault(r)
+
+const activity = (r: t.WalletActivity): Fault =>
+  nameFault('wallet', r.wallet) ?? nameFault('counterparty', r.counterparty) ?? movedFault(r)
+
+const partiesFault = (r: t.ChainSwap): Fault =>
+  nameFault('pool', r.pool) ??
+  nameFault('trader', r.trader) ??
+  nameFault('sender', r.sender) ??
+  nameFault('txHash', r.txHash)
 
 const swap = (r: t.ChainSwap): Fault =>
-  signedFault('amount0', r.amount0) ?? signedFault('amount1', r.amount1) ?? ofChain(r)
+  signedFault('amount0', r.amount0) ?? signedFault('amount1', r.amount1) ?? partiesFault(r) ?? ofChain(r)
 
-const marketRisk = (r: t.MarketRisk): Fault => priceFault('price', r.price) ?? derived(r)
+const marketRisk = (r: t.MarketRisk): Fault => priceFault('price', r.price) ?? market(r) ?? derived(r)
 
-const walletRisk = (r: t.WalletRisk): Fault => partFault('score', r.score, 100) ?? derived(r)
+const walletRisk = (r: t.WalletRisk): Fault =>
+  partFault('score', r.score, 100) ?? nameFault('wallet', r.wallet) ?? derived(r)
 
 const pattern = (r: t.PatternMatch): Fault =>
   partFault('confidence', r.confidence, 1) ?? timeFault('start', r.start) ?? derived(r)
 
 const signal = (r: t.TradeSignal): Fault =>
-  priceFault('price', r.price) ?? partFault('strength', r.strength, 1) ?? derived(r)
+  priceFault('price', r.price) ?? partFault('strength', r.strength, 1) ?? market(r) ?? derived(r)
 
 /** The checks of the topics, each called after what the records are. */
 export const checks = {
@@ -169,6 +213,7 @@ export const checks = {
   block,
   transaction,
   transfer,
+  activity,
   swap,
   log: (r: t.ChainLog): Fault => ofChain(r),
   feedStatus: (r: t.FeedStatus): Fault => sourced(r),

@@ -22,7 +22,7 @@ export const topics = {
   chainTransfers: define<t.ChainTransfer>('chain.transfers.v1', 4, (r) => `${r.chainId}:${r.token}`, { ...days(7), check: checks.transfer }),
   chainSwaps: define<t.ChainSwap>('chain.swaps.v1', 4, (r) => `${r.chainId}:${r.pool}`, { ...days(7), check: checks.swap }),
   chainLogs: define<t.ChainLog>('chain.logs.v1', 4, (r) => `${r.chainId}:${r.address}`, { ...days(7), output: true, check: checks.log }),
-  walletsActivity: define<t.WalletActivity>('wallets.activity.v1', 4, wallet, { ...days(7), check: checks.transfer }),
+  walletsActivity: define<t.WalletActivity>('wallets.activity.v1', 4, wallet, { ...days(7), check: checks.activity }),
   feedsStatus: define<t.FeedStatus>('feeds.status.v1', 1, (r) => r.feed, { ...days(30), ...judged, shared: true, check: checks.feedStatus }),
   feedsCursors: define<t.FeedCursor>('feeds.cursors.v1', 4, (r) => r.feed, { ...compacted, output: true, shared: true }),
   riskMarkets: define<t.MarketRisk>('risk.markets.v1', 4, market, { ...days(30), check: checks.marketRisk }),

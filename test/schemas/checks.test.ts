@@ -86,7 +86,7 @@ it('is a plain decimal above zero and finite as a double, or no price', () => {
 
 describe('volumes', () => {
   it('may be nothing, and as long as sums of products are', () => {
-    for (const volume of ['0', '0.5', '9'.repeat(200)])
+    for (const volume of ['0', '0.5', '1.50', '9'.repeat(200)])
       expect(faultOf(topics.marketCandles, { volume, quoteVolume: volume, buyVolume: volume })).toBeUndefined()
   })
 
@@ -152,6 +152,28 @@ describe.each(good)('$name', ({ name, check }, record) => {
 it('allows a chain’s first block to have no time', () => {
   expect(faultOf(topics.chainBlocks, { block: 0, ts: 0 })).toBeUndefined()
   expect(faultOf(topics.chainBlocks, { block: -1 })).toBe('block: -1 is no block')
+})
+
+it.each([
+  [topics.marketTrades, ['venue', 'symbol']],
+  [topics.marketQuotes, ['venue', 'symbol']],
+  [topics.marketCandles, ['venue', 'symbol']],
+  [topics.chainTransfers, ['from', 'to', 'token', 'txHash']],
+  [topics.walletsActivity, ['wallet', 'counterparty', 'token', 'txHash']],
+  [topics.chainSwaps, ['pool', 'trader', 'sender', 'txHash']],
+  [topics.chainTransactions, ['from', 'to']],
+] as const)('bounds the names that steps remember: %o', (topic: Topic, fields) => {
+  for (const field of fields) {
+    expect(faultOf(topic, { [field]: '币'.repeat(256) })).toBeUndefined()
+    expect(faultOf(topic, { [field]: 'x'.repeat(257) })).toBe(
+      `${field}: "${'x'.repeat(40)}…" has more than 256 characters`,
+    )
+  }
+})
+
+it('takes no candle that contradicts itself', () => {
+  expect(faultOf(topics.marketCandles, { buyVolume: '2.1' })).toBe('buyVolume: "2.1" is more than the volume')
+  for (const trades of [0, -1]) expect(faultOf(topics.marketCandles, { trades })).toMatch('trades: ')
 })
 
 it('says what is beyond its range', () => {
