@@ -11,7 +11,8 @@ export const alertOutbox = defineSink({
   traced: true,
   async write(alerts, transaction, traces) {
     let fired: Traced[] = []
-    for (const [index, alert] of alerts.entries()) {
+    for (const [index, given] of alerts.entries()) {
+      const alert = withoutNul(given)
       const trace = traces?.[index] ?? null
       if (!alert.removed) {
         fired.push({ alert, trace })
@@ -26,6 +27,17 @@ export const alertOutbox = defineSink({
   },
   serve: dispatchAlerts,
 })
+
+/** An alert is worth more than its NULs, which neither text nor jsonb takes. */
+function withoutNul(alert: Alert): Alert {
+  const text = JSON.stringify(alert)
+  if (!text.includes('\\u0000')) return alert
+  const clean: Alert = JSON.parse(text, (_name, value: unknown) =>
+    typeof value === 'string' ? value.replaceAll('\0', '') : value,
+  )
+  const labels = Object.entries(clean.labels).map(([name, label]) => [name.replaceAll('\0', ''), label])
+  return { ...clean, labels: Object.fromEntries(labels) }
+}
 
 interface Traced {
   readonly alert: Alert

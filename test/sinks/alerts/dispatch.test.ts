@@ -104,6 +104,18 @@ test('an alert reaches every channel, and the outbox knows under which name', as
   )
 })
 
+test('an alert that holds NUL is sent without it, and taken back', async () => {
+  const odd: Alert = { ...onOps('n\0'), title: 'a\0b \\u0000', text: '\0', labels: { 'x\0': 'y\0' } }
+  await fire(odd)
+  dispatch()
+  await eventuallySettled('ops alert sent')
+  await fire({ ...odd, removed: true })
+  await eventuallySettled('ops alert sent', 'ops retraction sent')
+  const { rows } = await database.query('SELECT DISTINCT alert_id, payload FROM alert_outbox WHERE NOT removed')
+  const clean = { id: 'n', title: 'ab \\u0000', text: '', labels: { x: 'y' } }
+  expect(rows).toMatchObject([{ alert_id: 'n', payload: clean }])
+})
+
 test('an alert that is written again is not sent again', async () => {
   await fire(onOps('a'), onOps('a'))
   await fire(onOps('a'))
