@@ -1,7 +1,8 @@
 /** Evaluates the watch file's alert rules on risk, patterns and signals. */
 import { topics } from '../schemas/topics.ts'
 import type { Alert, MarketRisk, PatternMatch, TradeSignal, WalletRisk } from '../schemas/types.ts'
-import { defineProcessor, type Draft, type Micros, type Topic } from './runtime/definitions.ts'
+import { emptyCooldowns, mayTell, type Cooldowns } from './alerts/cooldown.ts'
+import { defineProcessor, type Draft, type Topic } from './runtime/definitions.ts'
 import type { AlertRule, Watch } from './runtime/watch.ts'
 import { hour } from './windows.ts'
 
@@ -22,11 +23,6 @@ interface Rule {
 /** Rules by topic. */
 type Rules = Readonly<Record<string, readonly Rule[]>>
 
-interface State {
-  /** Rule and group → event time of the last alert, of rules that limit themselves. */
-  fired: Record<string, Micros>
-}
-
 const labelFields = ['pattern', 'subject', 'strategy', 'direction', 'level', 'venue', 'symbol', 'chainId', 'wallet']
 const sources: readonly Topic<Source>[] = [
   topics.patternsMatches,
@@ -37,20 +33,22 @@ const sources: readonly Topic<Source>[] = [
 
 /**
  * Risk, patterns and signals → alerts. A rule's `every` is kept for each key of the topic that it reads: a group that spans
- * several keys (`{rule}` alone, say) gets one alert a key and that length of time.
+ * several keys (`{rule}` alone, say) gets one alert a key and that length of time. A key remembers some thousand groups.
  */
-export const evaluateAlerts = defineProcessor<Source, State, Rules>({
+export const evaluateAlerts = defineProcessor<Source, Cooldowns, Rules>({
   name: 'evaluate-alerts',
   module: import.meta.url,
   inputs: sources,
   outputs: [topics.alertsFired],
-  state: { version: 1, empty: () => ({ fired: {} }), expiresAfter: 30 * 24 * hour },
+  state: { version: 2, empty: emptyCooldowns, migrate: emptyCooldowns, expiresAfter: 30 * 24 * hour },
   settings: rulesByTopic,
   process(record, state, emit, at) {
-    for (const rule of at.settings[at.topic] ?? []) {
+    const rules = at.settings[at.topic] ?? []
+    const everyOf = (name: string) => rules.find(({ rule }) => rule.name === name)?.rule.every
+    for (const rule of rules) {
       if (!rule.where.every(({ path, test }) => holds(test, fieldOf(record, path)))) continue
       const alert = alertOf(rule, record, at.topic)
-      if (isAllowed(rule.rule, alert.group, alert.ts, state)) emit(topics.alertsFired, alert)
+      if (mayTell(state, alert.rule, alert.group, alert.ts, everyOf)) emit(topics.alertsFired, alert)
     }
   },
 })
@@ -90,14 +88,21 @@ function holds(test: AlertRule['where'][number], value: unknown): boolean {
 const equals = (value: unknown, wanted: string | number | boolean): boolean =>
   value === wanted || (typeof wanted === 'number' && numberOf(value) === wanted)
 
-/** NaN, which no condition holds for, where the value is no number. */
-const numberOf = (value: unknown): number =>
-  typeof value === 'number' ? value : typeof value === 'string' && value.trim() !== '' ? Number(value) : NaN
+/** NaN, which no condition holds for, where the value is no number, or none that is finite. */
+function numberOf(value: unknown): number {
+  const number =
+    typeof value === 'number' ? value : typeof value === 'string' && value.trim() !== '' ? Number(value) : NaN
+  return Number.isFinite(number) ? number : NaN
+}
 
 function fill(template: Template, record: object, rule: AlertRule): string {
   const known = { ...record, rule: rule.name, severity: rule.severity, topic: rule.topic }
-  return template.map((part) => (typeof part === 'string' ? part : wordsOf(fieldOf(known, part)))).join('')
+  const text = template.map((part) => (typeof part === 'string' ? part : wordsOf(fieldOf(known, part)))).join('')
+  return withoutNul(text)
 }
+
+/** No database takes NUL in a text. */
+const withoutNul = (text: string): string => text.replaceAll('\0', '')
 
 /** Six significant digits of a measured number are enough for people; whole numbers stay whole. */
 function wordsOf(value: unknown): string {
@@ -111,7 +116,7 @@ function alertOf({ rule, group, title, text }: Rule, record: Source, topic: stri
   const labels: Record<string, string> = {}
   for (const name of labelFields) {
     const value = fieldOf(record, [name])
-    if (typeof value === 'string' || typeof value === 'number') labels[name] = String(value)
+    if (typeof value === 'string' || typeof value === 'number') labels[name] = withoutNul(String(value))
   }
   return {
     id: `${rule.name}:${record.id}`,
@@ -126,17 +131,4 @@ function alertOf({ rule, group, title, text }: Rule, record: Source, topic: stri
     sourceId: record.id,
     labels,
   }
-}
-
-/** Whether the rule may tell the group again; if so that counts as told. */
-function isAllowed({ name, every }: AlertRule, group: string, ts: Micros, { fired }: State): boolean {
-  if (every === 0) return true
-  const key = `${name} ${group}`
-  const last = fired[key]
-  if (last !== undefined && ts - last < every) return false
-  for (const [other, time] of Object.entries(fired)) {
-    if (other.startsWith(`${name} `) && ts - time >= every) delete fired[other]
-  }
-  fired[key] = ts
-  return true
 }

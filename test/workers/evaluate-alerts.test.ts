@@ -141,6 +141,34 @@ describe('evaluate-alerts', () => {
     expect(ids({ every: '0s' })).toHaveLength(6)
   })
 
+  it('is not muted by a record that is dated weeks ahead', () => {
+    const at = (id: string, ts: number) => risk({ id, ts })
+    const records = [
+      at('a', noon),
+      at('ahead', noon + 20 * 24 * 60 * minute),
+      at('b', noon + 1),
+      at('c', noon + 6 * minute),
+    ]
+    const limited = rule({ topic: 'risk.markets.v1', every: '5m' })
+    for (const restarts of [0, 1]) {
+      const driver = driverOf(limited)
+      for (const record of records) {
+        driver.send(topics.riskMarkets, record)
+        if (restarts > 0) driver.cut('restart')
+      }
+      expect(driver.read(topics.alertsFired).map(({ sourceId }) => sourceId)).toEqual(['a', 'ahead', 'c'])
+    }
+  })
+
+  it('fills in no NUL, which no table takes, and no number that is none', () => {
+    const texts = { title: '{summary}', text: 'of {pattern}', group: '{pattern}', every: '1m' }
+    const record = match({ summary: 'a\0b', pattern: '\0p', facts: { usd: 'Infinity', eur: '1e400' } })
+    expect(alertsOf([rule(texts)], topics.patternsMatches, record)).toMatchObject([
+      { title: 'ab', text: 'of p', group: 'p', labels: { pattern: 'p' } },
+    ])
+    for (const field of ['facts.usd', 'facts.eur']) expect(fires([{ field, atLeast: 1 }], record)).toBe(false)
+  })
+
   it('retracts an alert whose cause was orphaned, and tells what it had held back', () => {
     const driver = driverOf(rule({ every: '5m' }))
     const onChain = (id: string, block: number) => match({ id, block, finalized: 1, ts: noon + block })
