@@ -28,6 +28,16 @@ export function parseDecimal(text: string): Decimal {
   return { units: BigInt(text.slice(0, point) + text.slice(point + 1)), scale: text.length - point - 1 }
 }
 
+/**
+ * A price as a double, which can be divided by and whose logarithm can be taken.
+ * @throws RangeError where the text is no finite number above zero
+ */
+export function toPrice(text: string): number {
+  const price = Number(text)
+  if (price > 0 && Number.isFinite(price)) return price
+  throw new RangeError(`not a price: ${JSON.stringify(text.slice(0, 40))}`)
+}
+
 /** Writes a decimal in its canonical form: no exponent, no trailing zeros, no sign on zero. */
 export function formatDecimal({ units, scale }: Decimal | Small): string {
   const isNegative = units < 0

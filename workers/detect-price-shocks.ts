@@ -1,6 +1,7 @@
 /** Finds prices that move further within seconds than the watch file calls ordinary. */
 import { topics } from '../schemas/topics.ts'
 import type { MarketTrade } from '../schemas/types.ts'
+import { toPrice } from './decimal.ts'
 import { addTick, emptyPriceWindow, hasThree, largestMove, type PriceWindow } from './patterns/price-window.ts'
 import { percent } from './patterns/words.ts'
 import { defineProcessor, type Micros } from './runtime/definitions.ts'
@@ -31,7 +32,7 @@ export const detectPriceShocks = defineProcessor<MarketTrade, State, Watch['dete
     // Trades a few milliseconds out of order count at the newest time, which keeps the window sorted, and a trade ahead of time
     // counts now: it makes no other late.
     state.newest = Math.max(state.newest, Math.min(trade.ts, at.time))
-    const tick = { ts: state.newest, price: Number(trade.price), text: trade.price, id: trade.id }
+    const tick = { ts: state.newest, price: toPrice(trade.price), text: trade.price, id: trade.id }
     addTick(state.window, tick, within)
     const shock = largestMove(state.window)
     if (shock === undefined || Math.abs(shock.move) < threshold || !hasThree(state.window, within)) return

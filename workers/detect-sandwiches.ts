@@ -9,6 +9,9 @@ interface Settings {
   readonly minVictims: number
 }
 
+/** Swaps of a pool and block that are looked at: the work grows with their third power, and no chain comes near. */
+const mostSwaps = 256
+
 /** The swaps of the newest block with any. */
 interface State {
   chainId: number
@@ -40,7 +43,7 @@ export const detectSandwiches = defineProcessor<ChainSwap, State, Settings>({
       Object.assign(state, { chainId, pool, block, ts, swaps: [], told: [] })
     }
     const known = poolSwap(swap)
-    if (known !== undefined) state.swaps.push(known)
+    if (known !== undefined && state.swaps.length < mostSwaps) state.swaps.push(known)
     at.wakeAt(ts)
   },
   onTime(_time, state, emit, at) {

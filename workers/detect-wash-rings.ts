@@ -25,8 +25,11 @@ interface State {
 
 /** A busier token than this sheds the transfers that matter least. */
 const mostHops = 256
-/** Parts of a window by which its volume slides. */
+/** Parts of a window by which its volume slides, and how many may be there where times go back. */
 const parts = 20
+const mostParts = 2 * parts
+/** Wallets and rings that are remembered at most; beyond it those whose time ends first are forgotten. */
+const mostRemembered = 1_024
 /** The share of the window's least ring volume below which a transfer of a busy token is shed. */
 const shedBelow = 0.01
 
@@ -48,17 +51,17 @@ export const detectWashRings = defineProcessor<ChainTransfer, State, Settings>({
     const { within, minShare, rounds, tolerance } = at.settings.ring
     slide(state, ts, within)
     addVolume(state, ts, amount, within)
-    if (touchesHub(state, from, to, ts + within)) return
+    if (touchesHub(state, from, to, ts, ts + within)) return
     state.hops.push({ from, to, amount, tokenId, ts, txHash, id })
     const volume = state.volumes.reduce((sum, [, part]) => sum + part, 0)
-    if (state.hops.length > mostHops) shed(state, shedBelow * minShare * volume, ts + within)
+    if (state.hops.length > mostHops) shed(state, shedBelow * minShare * volume, ts, ts + within)
     const excludes = (wallet: string): boolean => isInfrastructure(at.settings, chainId, wallet)
     const ring = findRing(state.hops, { rounds, tolerance, excludes })
     if (ring === undefined) return
     const share = volumeAmong(state.hops, ring.members) / volume
     const name = ring.members.toSorted().join()
-    if (share < minShare || name in state.told) return
-    state.told[name] = ts + within
+    if (share < minShare || isUntil(state.told, name, ts)) return
+    state.told = remembered(state.told, [name], ts, ts + within)
     emit(topics.patternsMatches, matchOf(transfer, at.settings, ring, share))
   },
 })
@@ -68,31 +71,44 @@ function slide(state: State, ts: Micros, within: Micros): void {
   const from = ts - within
   const first = state.hops.findIndex((hop) => hop.ts >= from)
   state.hops.splice(0, first < 0 ? state.hops.length : first)
-  while ((state.volumes[0]?.[0] ?? from) < from) state.volumes.shift()
-  for (const until of [state.hubs, state.told]) {
-    for (const [name, time] of Object.entries(until)) if (time < ts) delete until[name]
-  }
+  while (state.volumes.length > mostParts || (state.volumes[0]?.[0] ?? from) < from) state.volumes.shift()
 }
 
 function addVolume(state: State, ts: Micros, amount: number, within: Micros): void {
   const start = windowStart(ts, Math.ceil(within / parts))
-  const newest = state.volumes.at(-1)
-  if (newest?.[0] === start) newest[1] += amount
-  else state.volumes.push([start, amount])
+  const part = state.volumes.findLast(([begin]) => begin === start)
+  if (part === undefined) state.volumes.push([start, amount])
+  else part[1] += amount
 }
 
-function touchesHub(state: State, from: string, to: string, until: Micros): boolean {
-  const hubs = [from, to].filter((wallet) => wallet in state.hubs)
+function touchesHub(state: State, from: string, to: string, ts: Micros, until: Micros): boolean {
+  const hubs = [from, to].filter((wallet) => isUntil(state.hubs, wallet, ts))
   for (const hub of hubs) state.hubs[hub] = until
   return hubs.length > 0
 }
 
 /** First the transfers of hubs go, then small ones, then the older half. */
-function shed(state: State, least: number, until: Micros): void {
+function shed(state: State, least: number, ts: Micros, until: Micros): void {
   const hubs = hubsOf(state.hops)
-  for (const hub of hubs) state.hubs[hub] = until
+  state.hubs = remembered(state.hubs, [...hubs], ts, until)
   state.hops = state.hops.filter((hop) => !hubs.has(hop.from) && !hubs.has(hop.to) && hop.amount >= least)
   if (state.hops.length > mostHops / 2) state.hops = state.hops.slice(-mostHops / 2)
+}
+
+const isUntil = (times: Record<string, Micros>, name: string, ts: Micros): boolean =>
+  Object.hasOwn(times, name) && (times[name] ?? -1) >= ts
+
+/** Adds names, and forgets those whose time is over. */
+function remembered(
+  times: Record<string, Micros>,
+  names: readonly string[],
+  ts: Micros,
+  until: Micros,
+): Record<string, Micros> {
+  const left = Object.entries(times).filter(([name, time]) => time >= ts && !names.includes(name))
+  const all = [...left, ...names.map((name): [string, Micros] => [name, until])]
+  if (all.length <= mostRemembered) return Object.fromEntries(all)
+  return Object.fromEntries(all.toSorted(([, a], [, b]) => a - b).slice(-mostRemembered))
 }
 
 function isInfrastructure({ wallets }: Watched, chainId: number, wallet: string): boolean {

@@ -1,6 +1,7 @@
 /** Generates trade signals from one-second candles: EMA crosses confirmed by the RSI, and order-flow imbalance. */
 import { topics } from '../schemas/topics.ts'
 import type { MarketCandle, SignalDirection } from '../schemas/types.ts'
+import { toPrice } from './decimal.ts'
 import { percent } from './patterns/words.ts'
 import { defineProcessor, type Micros } from './runtime/definitions.ts'
 import { addClose, emptyCross, periods, type Cross, type CrossState } from './signals/ema-cross.ts'
@@ -38,7 +39,7 @@ export const generateSignals = defineProcessor<MarketCandle, State>({
     const quiet = (candle.ts - state.last) / second - 1
     state.last = candle.ts
     if (quiet > longestQuiet) state.cross = emptyCross()
-    const cross = addClose(state.cross, Number(candle.close), quiet > longestQuiet ? 0 : quiet)
+    const cross = addClose(state.cross, toPrice(candle.close), quiet > longestQuiet ? 0 : quiet)
     const imbalance = addFlow(state.flow, candle.ts, Number(candle.buyVolume), Number(candle.volume), candle.trades)
     for (const found of [cross && crossSignal(cross), imbalance && flowSignal(imbalance)]) {
       if (!found) continue

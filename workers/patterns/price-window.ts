@@ -20,16 +20,31 @@ export interface PriceWindow {
 
 export const emptyPriceWindow = (): PriceWindow => ({ falling: [], rising: [], recent: [] })
 
-/** Adds a tick not older than the newest and forgets those older than `within`; amortised constant time. */
+/** Ticks of a queue: a price that falls with every trade of a busy window keeps all of them. */
+const mostTicks = 2_048
+
+/**
+ * Adds a tick not older than the newest and forgets those older than `within`; amortised constant time. The extremes are exact
+ * unless a queue grows beyond 2,048 ticks: then every other one is forgotten, never the oldest or the newest.
+ * @param tick with a finite price
+ */
 export function addTick(window: PriceWindow, tick: Tick, within: Micros): void {
-  while ((window.falling.at(-1)?.price ?? Infinity) <= tick.price) window.falling.pop()
-  while ((window.rising.at(-1)?.price ?? -Infinity) >= tick.price) window.rising.pop()
-  for (const queue of [window.falling, window.rising]) {
-    queue.push(tick)
-    while ((queue[0]?.ts ?? tick.ts) < tick.ts - within) queue.shift()
-  }
-  window.recent.push(tick.ts)
-  if (window.recent.length > 3) window.recent.shift()
+  const { falling, rising, recent } = window
+  // An empty queue ends the loops, and not a price, which may be anything.
+  for (let last = falling.at(-1); last !== undefined && last.price <= tick.price; last = falling.at(-1)) falling.pop()
+  for (let last = rising.at(-1); last !== undefined && last.price >= tick.price; last = rising.at(-1)) rising.pop()
+  window.falling = added(falling, tick, tick.ts - within)
+  window.rising = added(rising, tick, tick.ts - within)
+  recent.push(tick.ts)
+  if (recent.length > 3) recent.shift()
+}
+
+function added(queue: Tick[], tick: Tick, from: Micros): Tick[] {
+  queue.push(tick)
+  let old = 0
+  while ((queue[old]?.ts ?? from) < from) old++
+  if (old > 0) queue.splice(0, old)
+  return queue.length > mostTicks ? queue.filter((_, index) => index % 2 === 0) : queue
 }
 
 /** Whether the window holds three ticks or more. */

@@ -100,10 +100,10 @@ export function factorsOf(state: WalletState, ts: Micros, own: string | undefine
   const ageHours = (ts - state.firstSeen) / hour
   const pastHours = (state.hour - windowStart(state.firstSeen, hour)) / hour
   const pace = pastHours < baselineHours ? 0 : state.inHour / Math.max(1, state.before / pastHours)
-  const passed = state.passedUsd < notableUsd ? 0 : state.passedUsd / state.receivedUsd
+  const passed = state.passedUsd < notableUsd || state.receivedUsd === 0 ? 0 : state.passedUsd / state.receivedUsd
   const [few = 1, many = 1] = [state.senders.length, state.receivers.length].toSorted((a, b) => a - b)
   const fan = many / Math.max(1, few)
-  const young = Math.max(0, 1 - ageHours / 24) * ramp(state.totalUsd, notableUsd * 10, notableUsd * 100)
+  const young = Math.min(1, Math.max(0, 1 - ageHours / 24)) * ramp(state.totalUsd, notableUsd * 10, notableUsd * 100)
   const measured: [FactorName, value: number, degree: number][] = [
     ...flaggedKinds.map((kind): [FactorName, number, number] => [
       `${kind}-exposure`,
@@ -133,7 +133,7 @@ export const levelOf = (score: number): string =>
 
 /** Any dealing counts half, the rest by its share of all that the wallet moved. */
 const exposureDegree = (exposed: number, total: number, listed: boolean): number =>
-  listed ? 1 : exposed > 0 ? 0.5 + (0.5 * exposed) / total : 0
+  listed ? 1 : exposed > 0 && total > 0 ? 0.5 + (0.5 * exposed) / total : 0
 
 /** 0 up to `from`, 1 from `to` on, a straight line between. */
 const ramp = (value: number, from: number, to: number): number => Math.min(1, Math.max(0, (value - from) / (to - from)))

@@ -11,6 +11,8 @@ const least = { trades: 30, seconds: 10 }
 const tells = 0.6
 const calm = 0.3
 
+const mostSeconds = flowWindow / second
+
 /** Plain data: the seconds of the window, and the side that was told. */
 export interface FlowState {
   seconds: { ts: Micros; buy: number; volume: number; trades: number }[]
@@ -25,7 +27,7 @@ export const emptyFlow = (): FlowState => ({ seconds: [], side: null })
  */
 export function addFlow(state: FlowState, ts: Micros, buy: number, volume: number, trades: number): number | undefined {
   state.seconds.push({ ts, buy, volume, trades })
-  while ((state.seconds[0]?.ts ?? ts) <= ts - flowWindow) state.seconds.shift()
+  while (state.seconds.length > mostSeconds || (state.seconds[0]?.ts ?? ts) <= ts - flowWindow) state.seconds.shift()
   // Summed anew each time: taking away what leaves would leave rounding errors behind.
   const sum = { buy: 0, volume: 0, trades: 0 }
   for (const part of state.seconds) {
