@@ -41,6 +41,8 @@ export interface Driver {
   run(): void
   /** Stores every slot, and opens it again. */
   cut(cut: Cut): void
+  /** Stores every slot, and opens it again under another watch file, where one is given; before defaults, or already checked. */
+  restart(options?: { readonly watch?: unknown }): void
   /** Every record of a topic so far, in order, as a reader sees them: what was written again is dropped. */
   read<T extends object>(topic: Topic<T>): T[]
   /** What still stands of a topic: records that were not removed again, by id the last. */
@@ -60,7 +62,7 @@ export function createDriver(options: DriverOptions): Driver {
 }
 
 class MemoryDriver implements Driver, SlotHost {
-  readonly watch: Watch
+  watch: Watch
   readonly ids = schemaIds
   readonly faults: (Fault & { step: string })[] = []
   readonly #logs = new Map<string, Message[][]>()
@@ -69,7 +71,7 @@ class MemoryDriver implements Driver, SlotHost {
   #sequence = 0
 
   constructor({ steps, watch, batch = 2000, restartEvery = 0, cut, partitions = 1 }: DriverOptions) {
-    this.watch = isWatch(watch) ? watch : WatchSchema.parse(watch ?? {})
+    this.watch = watchOf(watch)
     this.#partitions = partitions
     const every = (tasks: number): Cut | undefined => (tasks % restartEvery === 0 ? 'restart' : undefined)
     const plan = { batch, after: restartEvery > 0 ? every : () => cut?.() }
@@ -136,6 +138,11 @@ class MemoryDriver implements Driver, SlotHost {
     for (const slot of this.#slots) slot.cut(cut)
   }
 
+  restart({ watch = this.watch }: { readonly watch?: unknown } = {}): void {
+    this.watch = watchOf(watch)
+    this.cut('restart')
+  }
+
   read<T extends object>(topic: Topic<T>): T[] {
     const decoder = new Decoder(topic)
     decoder.learn(this.ids.get(topic.name) ?? 0, schemaText(topic.name))
@@ -198,6 +205,8 @@ function appendTimeOf(record: object): Micros {
   const [received, ts] = ['receivedAt', 'ts'].map((field) => Number(Reflect.get(record, field) ?? 0))
   return received || ts || 0
 }
+
+const watchOf = (watch: unknown): Watch => (isWatch(watch) ? watch : WatchSchema.parse(watch ?? {}))
 
 const isWatch = (value: unknown): value is Watch =>
   typeof value === 'object' && value !== null && 'detection' in value && 'venues' in value && 'channels' in value

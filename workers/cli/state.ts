@@ -4,8 +4,9 @@ import { z } from 'zod'
 import type { Processor } from '../runtime/definitions.ts'
 import { FatalError } from '../runtime/errors.ts'
 import { Partitioner } from '../runtime/kafka/client.ts'
-import { inputOf, isInput } from '../runtime/state/engine.ts'
 import type { StoredSlot } from '../runtime/state/redis-store.ts'
+import { inputOf, isInput } from '../runtime/state/stored-keys.ts'
+import { blockOf } from '../runtime/state/unfinalized-blocks.ts'
 import { isoTime, printTable, toJson, type App } from './app.ts'
 import { forgetSnapshots } from './forget-snapshots.ts'
 import { beginGeneration, generationOf } from './new-generation.ts'
@@ -69,15 +70,16 @@ function processorCalled(app: App, name: string): Processor {
 }
 
 const Cell = z.object({ state: z.unknown(), wake: z.number().nullable(), newest: z.number() })
-/** A pending input as state/engine.ts stores it, in a field of its own. */
+/** A pending input as state/unfinalized-inputs.ts stores it, in a field of its own. */
 const PendingInput = z.object({ record: z.unknown() })
+/** A block as state/unfinalized-blocks.ts stores it, in a field of its own. */
+const UnfinalizedBlock = z.object({ id: z.string(), time: z.number().nullable() })
 /** A key as state/engine.ts and state/passing-engine.ts store it. */
 const Stored = z.object({
   v: z.number().optional(),
   o: z.string().optional(),
   c: Cell.optional(),
   cell: Cell.optional(),
-  blocks: z.array(z.unknown()).optional(),
 })
 
 interface KeyState {
@@ -138,10 +140,17 @@ function read(topic: string, partition: number, fields: StoredSlot['fields']): K
     fields.flatMap(([field, text]) => (isInput(field) ? [{ ...inputOf(field), text }] : [])),
     ({ key }) => key,
   )
+  const blocks = Map.groupBy(
+    fields.flatMap(([field, text]) => {
+      const place = blockOf(field)
+      return place === undefined ? [] : [{ ...place, ...UnfinalizedBlock.parse(JSON.parse(text)) }]
+    }),
+    ({ key }) => key,
+  )
   return fields.flatMap(([field, text]) => {
     if (!field.startsWith('k:')) return []
     const key = field.slice(2)
-    const { v, o, c, cell = c, blocks } = Stored.parse(JSON.parse(text))
+    const { v, o, c, cell = c } = Stored.parse(JSON.parse(text))
     const pending = (inputs.get(key) ?? []).toSorted((a, b) => a.serial - b.serial)
     return [
       {
@@ -154,7 +163,10 @@ function read(topic: string, partition: number, fields: StoredSlot['fields']): K
         wakesAt: timeOf(cell?.wake),
         state: cell?.state ?? null,
         pendingInputs: pending.map((input) => PendingInput.parse(JSON.parse(input.text)).record),
-        unfinalizedBlocks: blocks,
+        unfinalizedBlocks: blocks
+          .get(key)
+          ?.toSorted((a, b) => a.number - b.number)
+          .map(({ number, id, time }) => ({ number, id, time: timeOf(time) })),
       },
     ]
   })

@@ -57,7 +57,7 @@ export interface Place<Settings> {
   readonly key: string
   /** Stream time of the key: how far its origin has come, where several write it the least of them; it never goes back. */
   readonly time: Micros
-  /** What `settings` made of the watch file. */
+  /** What `settings` made of the watch file when the record was first processed; at a timer, the key's newest unfinalized record. */
   readonly settings: Settings
   /** Asks for `onTime` when stream time has passed `time`; a key has one wake-up, the newest wish replaces it. */
   wakeAt(time: Micros): void
@@ -67,6 +67,7 @@ export interface Place<Settings> {
 
 /** State of one key: plain data that JSON carries. */
 export interface StateSpec<State extends object> {
+  /** Grows where older state or settings cannot be gone on with, and where the same input leads to other outputs. */
   readonly version: number
   empty(): State
   /** Turns the state of an older version into this one's. */
@@ -89,7 +90,7 @@ export interface Processor<In extends object = object, State extends object = ob
    * marks on. Otherwise the runtime takes a removed input out, folds the key again and emits the difference.
    */
   readonly removals?: 'passed'
-  /** The part of the watch file that the step needs; plain data. */
+  /** The part of the watch file that the step needs; plain data that JSON carries. The order of keys says nothing. */
   settings?(watch: Watch): Settings
   /** Changes `state` in place and emits what follows from the record. */
   process(record: In, state: State, emit: Emit, at: Place<Settings>): void

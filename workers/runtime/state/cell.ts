@@ -1,5 +1,6 @@
 /** One key's state with its wake-up, and the calls into a step's code that change it. */
 import type { Draft, Micros, Place, Processor, Topic } from '../definitions.ts'
+import type { SettingsVersion } from './settings-versions.ts'
 
 /** State of one key: plain data, so that it can be cloned and stored. */
 export interface Cell {
@@ -32,6 +33,8 @@ export interface Input {
   readonly horizon: Micros
   /** Stream time of its key with it. */
   readonly time: Micros
+  /** Offset of its message, where that is known. */
+  readonly offset?: number | undefined
 }
 
 /** Receives what a step emits. */
@@ -64,24 +67,21 @@ export class Thrown {
 /** A cell as it was and the calls since, a record or a wake-up each: made again on a copy, they undo what came after. */
 interface Journal {
   readonly base: Cell
-  readonly calls: (Input | Micros)[]
+  readonly calls: (readonly [call: Input | Micros, version: SettingsVersion])[]
 }
 
 /** A cell is copied once in so many calls, and so many are made again at most. */
 const callsPerCopy = 64
 const nothing = (): void => {}
+const withoutOutlet: Undo = { begin: nothing, rollBack: nothing, thrown: nothing }
 
 class MutablePlace implements Place<unknown> {
   topic = ''
   key = ''
   time: Micros = 0
-  readonly settings: unknown
+  settings: unknown
   cell: Cell | undefined
   wasLate = false
-
-  constructor(settings: unknown) {
-    this.settings = settings
-  }
 
   wakeAt(time: Micros): void {
     if (this.cell !== undefined) this.cell.wake = time
@@ -98,15 +98,22 @@ class MutablePlace implements Place<unknown> {
  */
 export class StepCaller {
   readonly #processor: Processor
-  readonly #place: MutablePlace
+  readonly #place = new MutablePlace()
+  readonly #present: SettingsVersion
   readonly #undo: Undo | undefined
   #journals = new WeakMap<Cell, Journal>()
+  /** Undoes calls that throw, whether or not this one does: for calls that publish nothing. */
+  readonly careful: StepCaller
 
-  /** @param undo where calls that throw are to be undone; else they throw, and the cell is not to be trusted */
-  constructor(processor: Processor, settings: unknown, undo?: Undo) {
+  /**
+   * @param present the settings of calls that name no others
+   * @param undo where calls that throw are to be undone; else they throw, and the cell is not to be trusted
+   */
+  constructor(processor: Processor, present: SettingsVersion, undo?: Undo) {
     this.#processor = processor
-    this.#place = new MutablePlace(settings)
+    this.#present = present
     this.#undo = undo
+    this.careful = undo === undefined ? new StepCaller(processor, present, withoutOutlet) : this
   }
 
   empty(): Cell {
@@ -114,13 +121,13 @@ export class StepCaller {
   }
 
   /** @returns what became of the record. */
-  process(cell: Cell, input: Input, collect: Collect): 'done' | 'late' | Thrown {
-    if (this.#undo === undefined) return this.#process(cell, input, collect)
+  process(cell: Cell, input: Input, collect: Collect, version = this.#present): 'done' | 'late' | Thrown {
+    if (this.#undo === undefined) return this.#process(cell, input, collect, version)
     const journal = this.#journalOf(cell)
     this.#undo.begin()
     try {
-      const outcome = this.#process(cell, input, collect)
-      journal.calls.push(input)
+      const outcome = this.#process(cell, input, collect, version)
+      journal.calls.push([input, version])
       return outcome
     } catch (error) {
       this.#restore(cell, input.key)
@@ -139,19 +146,20 @@ export class StepCaller {
     horizon: Micros,
     collect: Collect,
     each: (time: Micros) => void = nothing,
+    version = this.#present,
   ): Thrown | undefined {
     while (cell.wake !== null && cell.wake <= horizon) {
       const time: Micros = cell.wake
       each(time)
       if (this.#undo === undefined) {
-        this.#onTime(cell, key, time, collect)
+        this.#onTime(cell, key, time, collect, version)
         continue
       }
       const journal = this.#journalOf(cell)
       this.#undo.begin()
       try {
-        this.#onTime(cell, key, time, collect)
-        journal.calls.push(time)
+        this.#onTime(cell, key, time, collect, version)
+        journal.calls.push([time, version])
       } catch (error) {
         this.#restore(cell, key)
         const again = cell.failed === time
@@ -171,22 +179,23 @@ export class StepCaller {
   /** Lets go of the copies of cells, which would outnumber those in use. */
   forget(): void {
     this.#journals = new WeakMap()
+    if (this.careful !== this) this.careful.forget()
   }
 
-  #process(cell: Cell, input: Input, collect: Collect): 'done' | 'late' {
+  #process(cell: Cell, input: Input, collect: Collect, version: SettingsVersion): 'done' | 'late' {
     const { time, record } = input
     const { ts } = record
     this.#expire(cell, time)
     if (ts > cell.newest) cell.newest = ts
-    const place = this.#enter(cell, input.topic, input.key, time)
+    const place = this.#enter(cell, input.topic, input.key, time, version)
     this.#processor.process(record, cell.state, collect, place)
     return place.wasLate ? 'late' : 'done'
   }
 
-  #onTime(cell: Cell, key: string, time: Micros, collect: Collect): void {
+  #onTime(cell: Cell, key: string, time: Micros, collect: Collect, version: SettingsVersion): void {
     cell.wake = null
     if (cell.failed !== undefined) delete cell.failed
-    const place = this.#enter(cell, '', key, time)
+    const place = this.#enter(cell, '', key, time, version)
     this.#processor.onTime?.(time, cell.state, collect, place)
     if (cell.wake !== null && cell.wake <= time) cell.wake = null
   }
@@ -206,9 +215,9 @@ export class StepCaller {
     const { base, calls } = this.#journalOf(cell)
     delete cell.failed
     Object.assign(cell, structuredClone(base))
-    for (const call of calls) {
-      if (typeof call === 'number') this.#onTime(cell, key, call, nothing)
-      else this.#process(cell, call, nothing)
+    for (const [call, version] of calls) {
+      if (typeof call === 'number') this.#onTime(cell, key, call, nothing, version)
+      else this.#process(cell, call, nothing, version)
     }
     this.#journals.delete(cell)
   }
@@ -220,8 +229,9 @@ export class StepCaller {
     cell.wake = null
   }
 
-  #enter(cell: Cell, topic: string, key: string, time: Micros): MutablePlace {
+  #enter(cell: Cell, topic: string, key: string, time: Micros, version: SettingsVersion): MutablePlace {
     const place = this.#place
+    place.settings = version.settings
     place.cell = cell
     place.topic = topic
     place.key = key

@@ -4,37 +4,22 @@
  * same code runs in a thread, in the test driver and in a replay.
  */
 import type { Micros, Processor, Topic } from '../definitions.ts'
-import { typeOf } from '../codec.ts'
 import { redriven } from '../position.ts'
 import { StepCaller, Thrown, type Cell, type Input, type Sourced, type Undo } from './cell.ts'
 import type { Clock, OriginClock } from './clock.ts'
 import { clockName, Clocks } from './clocks.ts'
+import { Expiry } from './expiry.ts'
+import type { PendingHost } from './fold.ts'
 import { KeyTimers } from './key-timers.ts'
-import { Pending, type Publish, type StoredPending } from './pending.ts'
-import { joined, SharedClock, type StoredSharedClock } from './shared-clock.ts'
+import type { Change, Mark, Outlet, Publish } from './outlet.ts'
+import { Pending } from './pending.ts'
+import { SettingsVersions } from './settings-versions.ts'
+import { joined, SharedClock } from './shared-clock.ts'
+import { inputField, keyField, readKeys, type StoredEntry, type StoredKey } from './stored-keys.ts'
 import { migrated } from './version.ts'
 
-/** How far an origin's time has come, as connectors and decode-block say it. */
-export interface Mark {
-  readonly origin: string
-  readonly time: Micros
-  /** For chains: which, the block whose records have all gone by, and the newest final one. */
-  readonly chainId?: number | null
-  readonly block: number | null
-  readonly finalized: number | null
-  /** True: blocks above `block` were removed, time goes back. */
-  readonly removed: boolean
-}
-
-/** A change of one stored field; null deletes it. */
-export type Change = readonly [field: string, text: string | null]
-
-/** What a slot calls back. */
-export interface Outlet {
-  publish: Publish
-  /** Passes a mark on to every partition of the outputs. */
-  mark(mark: Mark): void
-}
+export type { Change, Mark, Outlet } from './outlet.ts'
+export { inputOf, isInput, type StoredEntry } from './stored-keys.ts'
 
 interface Entry {
   cell: Cell
@@ -43,27 +28,13 @@ interface Entry {
   pending: Pending | undefined
 }
 
-/** A key; its pending inputs stand in fields of their own, so that a checkpoint writes only those that are new. */
-export interface StoredEntry {
-  readonly v: number
-  /** Name of the newest record's clock. */
-  readonly o: string
-  /** Where several clocks say how far the key's time has come. */
-  readonly s?: StoredSharedClock
-  /** At the finalized height where something is pending. */
-  readonly c: Cell
-  readonly p?: StoredPending
-}
-
-const keyField = 'k:'
 const clockField = 'c:'
-const inputField = 'i:'
-/** Keys looked at for expiry with every checkpoint. */
-const sweep = 1000
 
 export class Engine {
   readonly #processor: Processor
   readonly #caller: StepCaller
+  readonly #versions: SettingsVersions
+  readonly #host: PendingHost
   readonly #outlet: Outlet
   readonly #undo: Undo | undefined
   readonly #entries = new Map<string, Entry>()
@@ -73,7 +44,9 @@ export class Engine {
   /** Fields to delete with the next checkpoint, unless it writes them anew. */
   readonly #deleted = new Set<string>()
   readonly #withPending = new Set<string>()
-  #sweeper: Iterator<[string, Entry]> | undefined
+  /** Keys whose pending inputs the step now processes otherwise than before the restart. */
+  readonly #diverged = new Set<string>()
+  readonly #expiry = new Expiry(this.#entries)
 
   /**
    * @param settings what the step's `settings` made of the watch file
@@ -87,26 +60,17 @@ export class Engine {
     stored: Iterable<readonly [string, string]> = [],
     undo?: Undo,
   ) {
+    const fields = [...stored]
     this.#processor = processor
-    this.#caller = new StepCaller(processor, settings, undo)
+    this.#versions = new SettingsVersions(settings, processor.state.version, fields)
+    this.#caller = new StepCaller(processor, this.#versions.present, undo)
     this.#outlet = outlet
     this.#undo = undo
-    const entries: [string, string][] = []
-    const clocks = new Map<string, string>()
-    const inputs = new Map<string, [number, Input][]>()
-    for (const [field, text] of stored) {
-      if (field.startsWith(clockField)) clocks.set(field.slice(clockField.length), text)
-      else if (field.startsWith(keyField)) entries.push([field.slice(keyField.length), text])
-      else if (isInput(field)) {
-        const { key, serial } = inputOf(field)
-        const input: Input = JSON.parse(text)
-        const held = inputs.get(key)
-        if (held === undefined) inputs.set(key, [[serial, input]])
-        else held.push([serial, input])
-      }
-    }
-    this.#clocks = new Clocks(clocks)
-    for (const [key, text] of entries) this.#restore(key, text, inputs.get(key) ?? [])
+    const outputs = new Map(processor.outputs.map((topic) => [topic.name, topic]))
+    this.#host = { caller: this.#caller, versions: this.#versions, outputs, outlet }
+    const clocks = fields.filter(([field]) => field.startsWith(clockField))
+    this.#clocks = new Clocks(new Map(clocks.map(([field, text]) => [field.slice(clockField.length), text])))
+    for (const one of readKeys(fields)) this.#restore(one)
   }
 
   /**
@@ -116,6 +80,7 @@ export class Engine {
    * @throws whatever the step throws, where that is not undone: the slot must be opened anew
    */
   record(topic: string, key: string, origin: string, record: Sourced, latest: Micros = Infinity): boolean {
+    if (this.#diverged.size > 0) this.#converge()
     const known = this.#entries.get(key)
     const again = origin.startsWith(redriven)
     const clock = again && known !== undefined ? known.clock.newest : this.#clocks.of(clockName(origin, record.chainId))
@@ -133,19 +98,12 @@ export class Engine {
     if (entry.clock !== clock && this.#timers.isDue(entry)) this.#wake(entry, key)
     this.#dirty.add(key)
     const time = entry.clock.at(clock, Math.min(record.ts, latest))
-    const input: Input = {
-      topic,
-      key,
-      clock: again ? undefined : clock.name,
-      record,
-      horizon: entry.clock.horizon,
-      time,
-    }
+    const { horizon } = entry.clock
+    const { offset } = this.#outlet
+    const input: Input = { topic, key, clock: again ? undefined : clock.name, record, horizon, time, offset }
     if (entry.pending === undefined && block !== null && block > (clock.finalized ?? -1)) this.#hold(entry, key)
     const publish = this.#publishDirect(block, clock)
-    const outcome =
-      entry.pending?.add(entry.cell, input, entry.clock, this.#publishPlain) ??
-      this.#caller.process(entry.cell, input, publish)
+    const outcome = entry.pending?.add(entry.cell, input, entry.clock) ?? this.#caller.process(entry.cell, input, publish)
     this.#fire(entry, key, publish)
     this.#timers.set(entry, key)
     if (outcome instanceof Thrown) this.#leaveOut(entry, key, outcome)
@@ -157,6 +115,7 @@ export class Engine {
    * @param latest how far it may move time, and no further: its append time
    */
   mark(mark: Mark, latest: Micros = Infinity): void {
+    if (this.#diverged.size > 0) this.#converge()
     const { origin, chainId = null, time, block, finalized, removed } = mark
     const clock = this.#clocks.of(clockName(origin, chainId))
     if (removed) {
@@ -177,13 +136,17 @@ export class Engine {
       const entry = this.#entries.get(key)
       if (entry !== undefined) this.#settle(entry, key)
     }
-    this.#expire()
+    for (const [key, { cell, clock, pending }] of this.#expiry.next()) {
+      if (pending !== undefined || cell.wake !== null) continue
+      if (this.#caller.expired(cell, clock.ofChain ? clock.finalizedHorizon : clock.horizon)) this.#delete(key)
+    }
     const changes = new Map<string, string | null>()
     for (const field of this.#deleted) changes.set(field, null)
     for (const key of this.#dirty) {
       for (const [field, text] of this.#store(key)) changes.set(field, text)
     }
     for (const [name, text] of this.#clocks.changes()) changes.set(clockField + name, text)
+    for (const [field, text] of this.#versions.changes()) changes.set(field, text)
     this.#dirty.clear()
     this.#deleted.clear()
     return [...changes]
@@ -201,9 +164,7 @@ export class Engine {
    */
   #fire({ cell, clock, pending }: Entry, key: string, publish: Publish): void {
     const thrown =
-      pending === undefined
-        ? this.#caller.wake(cell, key, clock.horizon, publish)
-        : pending.wake(cell, key, clock, this.#publishPlain)
+      pending === undefined ? this.#caller.wake(cell, key, clock.horizon, publish) : pending.wake(cell, key, clock)
     if (thrown !== undefined && !thrown.again) this.#undo?.thrown(key, thrown.wake, thrown.error)
   }
 
@@ -221,9 +182,18 @@ export class Engine {
     this.#settle(entry, key)
     if (entry.pending === undefined) return
     entry.clock = joined(entry.clock, clock)
-    const cell = entry.pending.remove(id, key, entry.clock, this.#publishPlain)
+    const cell = entry.pending.remove(id, key, entry.clock)
     if (cell === undefined) this.#timers.set(entry, key)
     else this.#continue(entry, key, cell)
+  }
+
+  /** Takes back, in the order of keys, what the step would not have led to as it is now. */
+  #converge(): void {
+    for (const key of [...this.#diverged].toSorted()) {
+      const entry = this.#entries.get(key)
+      if (entry?.pending !== undefined) this.#continue(entry, key, entry.pending.converge(key, entry.clock))
+    }
+    this.#diverged.clear()
   }
 
   /** Takes back the wake-ups that are no longer due; in the order of keys, whatever the order in memory is. */
@@ -234,7 +204,7 @@ export class Engine {
       if (entry.clock instanceof SharedClock) entry.clock.setBack(clock.horizon)
       if (entry.pending.firedTo <= entry.clock.horizon) continue
       this.#settle(entry, key)
-      this.#continue(entry, key, entry.pending.refold(key, entry.clock, this.#publishPlain))
+      this.#continue(entry, key, entry.pending.unwake(key, entry.clock))
     }
   }
 
@@ -248,7 +218,7 @@ export class Engine {
   }
 
   #hold(entry: Entry, key: string): void {
-    entry.pending = new Pending(this.#caller, structuredClone(entry.cell))
+    entry.pending = new Pending(this.#host, structuredClone(entry.cell))
     this.#withPending.add(key)
   }
 
@@ -261,35 +231,21 @@ export class Engine {
   /** Moves a key up to the finalized height. What it publishes then depends on the log, not on checkpoints. */
   #settle(entry: Entry, key: string): void {
     const { clock, pending } = entry
-    if (pending === undefined) return
+    if (pending === undefined || this.#diverged.has(key)) return
     const settled = pending.finalize(key, clock, (name) => (name === undefined ? clock : this.#clocks.of(name)))
     if (settled !== 'same') this.#dirty.add(key)
     if (settled !== 'done') return
     entry.pending = undefined
     this.#withPending.delete(key)
-    for (const [serial] of pending.inputChanges()) this.#deleted.add(fieldOf(serial, key))
+    for (const [serial] of pending.inputChanges()) this.#deleted.add(inputField(serial, key))
     // Everything it was made of was removed.
     if (entry.cell.newest < 0 && entry.cell.wake === null) this.#delete(key)
-  }
-
-  #expire(): void {
-    this.#sweeper ??= this.#entries.entries()
-    for (let looked = 0; looked < sweep; looked++) {
-      const next = this.#sweeper.next()
-      if (next.done === true) {
-        this.#sweeper = undefined
-        return
-      }
-      const [key, { cell, clock, pending }] = next.value
-      if (pending !== undefined || cell.wake !== null) continue
-      if (this.#caller.expired(cell, clock.ofChain ? clock.finalizedHorizon : clock.horizon)) this.#delete(key)
-    }
   }
 
   #delete(key: string): void {
     this.#entries.delete(key)
     this.#dirty.delete(key)
-    this.#deleted.add(keyField + key)
+    this.#deleted.add(keyField(key))
   }
 
   #entryOf(key: string, clock: OriginClock): Entry {
@@ -313,44 +269,24 @@ export class Engine {
       c: pending?.base ?? cell,
       ...(pending === undefined ? {} : { p: pending.store() }),
     }
-    yield [keyField + key, JSON.stringify(stored)]
-    for (const [serial, input] of pending?.inputChanges() ?? [])
-      yield [fieldOf(serial, key), input === null ? null : JSON.stringify(input)]
+    yield [keyField(key), JSON.stringify(stored)]
+    for (const [serial, text] of pending?.inputChanges() ?? []) yield [inputField(serial, key), text]
   }
 
-  #restore(key: string, text: string, inputs: readonly [number, Input][]): void {
-    const stored: StoredEntry = JSON.parse(text)
+  #restore({ key, entry: stored, inputs }: StoredKey): void {
     const cell = migrated(this.#processor, stored.c, stored.v)
     const clock = stored.s === undefined ? this.#clocks.of(stored.o) : this.#clocks.shared(stored.s)
     const entry: Entry = { cell, clock, pending: undefined }
     if (stored.p !== undefined) {
-      const held = inputs
-        .map(([serial, input]) => [serial, { ...input, record: completed(input) }] as const)
-        .toSorted(([a], [b]) => a - b)
-      entry.pending = new Pending(this.#caller, cell, stored.p, held)
+      entry.pending = new Pending(this.#host, cell, stored.p, inputs)
       entry.cell = entry.pending.restore(key, entry.clock)
+      if (entry.pending.diverged) this.#diverged.add(key)
+      // Inputs of another version of the state go on under the present settings.
+      if (stored.v !== this.#processor.state.version) this.#dirty.add(key)
       this.#withPending.add(key)
     }
     this.#entries.set(key, entry)
     // The step may have been mended.
     if (entry.cell.wake !== null) clock.wish(entry.cell.wake, key)
   }
-}
-
-const fieldOf = (serial: number, key: string): string => `${inputField}${serial}:${key}`
-
-/** Whether a field holds a pending input. */
-export const isInput = (field: string): boolean => field.startsWith(inputField)
-
-/** @returns what a field of a pending input is called after. */
-export function inputOf(field: string): { key: string; serial: number } {
-  const colon = field.indexOf(':', inputField.length)
-  return { key: field.slice(colon + 1), serial: Number(field.slice(inputField.length, colon)) }
-}
-
-/** Gives a stored input the fields that its schema has got since, by their defaults. */
-function completed(input: Input): Sourced {
-  const type = typeOf(input.topic)
-  const record: Sourced = type.fromBuffer(type.toBuffer(input.record))
-  return record
 }

@@ -1,71 +1,45 @@
 /**
- * Retraction: the inputs of one key since the finalized height and the outputs that stand because of them. When a block is
- * removed, its inputs are taken out, what came after them is folded again, and the difference is emitted. Whatever is
- * published depends on the log alone, never on when state was stored or read again.
+ * Retraction: the inputs of one key since the finalized height, and what they have led to. When a block is removed, its inputs
+ * are taken out, what came after them is folded again, each input under the settings of its time, and the difference to what was
+ * emitted is published. Whatever is published depends on the log and on what is stored alone, never on when state was stored or
+ * read again.
  */
-import type { Draft, Micros, Topic } from '../definitions.ts'
+import type { Micros } from '../definitions.ts'
 import { Thrown, type Cell, type Input, type StepCaller } from './cell.ts'
 import type { Clock } from './clock.ts'
-
-/** An input that is not final. */
-interface Held {
-  /** Grows with every input of the key; names the field that stores this one. */
-  readonly serial: number
-  readonly input: Input
-  /** Newest block among the pending inputs up to this one; null once it is final. */
-  newest: number | null
-  stored: boolean
-}
-
-/** An output that holds as long as the inputs it follows from do. */
-interface Standing {
-  readonly topic: Topic
-  readonly draft: Draft<object>
-  readonly id: string
-  /** Two outputs are the same if this is: the topic and the draft as text. */
-  readonly text: string
-  /** The pending input before it: its cause, where no wake-up is. */
-  readonly after: Held | undefined
-  /** The wake-up that caused it, and the block that made the wake-up due. */
-  readonly wake: { readonly time: Micros; readonly block: number | null } | undefined
-}
-
-/** The state right after an input, from which a fold may begin. */
-interface SavePoint {
-  readonly after: Held
-  readonly cell: Cell
-}
-
-/** How often an output was removed, and the block (of a clock) until whose finality it may come back. */
-type Revision = readonly [count: number, block: number, clock: string]
+import { areAlike, difference, emittedOf, recordOf, sameness, storedOutputs } from './emitted-outputs.ts'
+import type { Emitted, StoredOutput } from './emitted-outputs.ts'
+import { Fold, newer, tell, type PendingHost, type Place } from './fold.ts'
+import { SavePoints } from './save-points.ts'
+import { Revisions, type StoredRevisions } from './revisions.ts'
+import type { SettingsVersion } from './settings-versions.ts'
+import { timersUpTo, UnfinalizedInputs } from './unfinalized-inputs.ts'
+import type { Held, InputChange, StoredInput } from './unfinalized-inputs.ts'
 
 export interface StoredPending {
   readonly next: number
-  readonly revisions: Readonly<Record<string, Revision>>
+  readonly revisions: StoredRevisions
+  /** Settings version of timers before the first pending input. */
+  readonly s?: string
+  /** What the timers since the last input have led to. */
+  readonly e?: readonly StoredOutput[]
+  /** Timers that have thrown. */
+  readonly f?: readonly Micros[]
 }
 
-/** A stored input; null: it is final or was removed. */
-export type InputChange = readonly [serial: number, input: Input | null]
-
-/** Publishes a derived record with its provenance. */
-export type Publish = (topic: Topic, record: object) => void
-
-/** Inputs between two save points: what the removal of one input may cost. */
-const saveEvery = 64
 const nothing = (): void => {}
 
 export class Pending {
-  readonly #caller: StepCaller
+  readonly #host: PendingHost
   readonly #base: Cell
-  #inputs: Held[]
-  #next: number
-  /** Serial of the newest input that is in the base. */
-  #settled: number
-  readonly #dropped: number[] = []
-  readonly #revisions: Map<string, Revision>
-  #savePoints: SavePoint[] = []
-  #standing: Standing[] = []
+  #baseVersion: SettingsVersion
+  readonly #inputs: UnfinalizedInputs
+  readonly #revisions: Revisions
+  /** Timers that have thrown, and were reported. */
+  readonly #failed: Set<Micros>
+  readonly #savePoints = new SavePoints()
   #firedTo: Micros = -1
+  #diverged: Place | undefined
 
   /**
    * @param base the state at the finalized height; taken over
@@ -73,17 +47,19 @@ export class Pending {
    * @param inputs what `inputChanges` gave before, in the order of their serials
    */
   constructor(
-    caller: StepCaller,
+    host: PendingHost,
     base: Cell,
     stored?: StoredPending,
-    inputs: readonly (readonly [serial: number, input: Input])[] = [],
+    inputs: readonly (readonly [serial: number, input: StoredInput])[] = [],
   ) {
-    this.#caller = caller
+    const { versions, outputs } = host
+    this.#host = host
     this.#base = base
-    this.#next = stored?.next ?? 0
-    this.#revisions = new Map(Object.entries(stored?.revisions ?? {}))
-    this.#inputs = inputs.map(([serial, input]) => ({ serial, input, newest: null, stored: true }))
-    this.#settled = (this.#inputs[0]?.serial ?? this.#next) - 1
+    this.#baseVersion = stored === undefined ? versions.present : versions.of(stored.s ?? '')
+    versions.hold(this.#baseVersion)
+    this.#inputs = new UnfinalizedInputs(versions, stored?.next ?? 0, stored?.e ?? [], inputs, outputs)
+    this.#revisions = new Revisions(stored?.revisions)
+    this.#failed = new Set(stored?.f)
   }
 
   get base(): Cell {
@@ -91,21 +67,20 @@ export class Pending {
   }
 
   store(): StoredPending {
-    return { next: this.#next, revisions: Object.fromEntries(this.#revisions) }
+    const { next, tail } = this.#inputs
+    const { id } = this.#baseVersion
+    return {
+      next,
+      revisions: this.#revisions.store(),
+      ...(id === '' ? {} : { s: id }),
+      ...(tail.length === 0 ? {} : { e: JSON.parse(storedOutputs(tail)) }),
+      ...(this.#failed.size === 0 ? {} : { f: [...this.#failed] }),
+    }
   }
 
   /** @returns what has changed of the inputs since the last call; the base and they are to be stored together. */
   inputChanges(): InputChange[] {
-    const changes: InputChange[] = this.#dropped.map((serial) => [serial, null])
-    this.#dropped.length = 0
-    // What is not stored yet stands at the end.
-    for (let at = this.#inputs.length - 1; at >= 0; at--) {
-      const held = this.#inputs[at]
-      if (held === undefined || held.stored) break
-      held.stored = true
-      changes.push([held.serial, held.input])
-    }
-    return changes
+    return this.#inputs.changes()
   }
 
   /** Time of the newest wake-up that has run and may have to be taken back. */
@@ -115,86 +90,77 @@ export class Pending {
 
   /** Folds what is stored, without publishing: how state comes back after a restart. */
   restore(key: string, clock: Clock): Cell {
-    return this.refold(key, clock, nothing)
+    const end = this.#end(clock)
+    const fold = this.#begin(key, clock, end)
+    this.#diverged = fold.to(end)
+    this.#firedTo = fold.firedTo
+    return fold.cell
+  }
+
+  /** Whether the step does otherwise than when it processed what is stored: an input throws, or a timer does that did not. */
+  get diverged(): boolean {
+    return this.#diverged !== undefined
+  }
+
+  /** Publishes what follows from that, before the next record or mark is taken. */
+  converge(key: string, clock: Clock): Cell {
+    const from = this.#diverged ?? this.#end(clock)
+    this.#diverged = undefined
+    return this.#foldAgain(key, clock, from)
   }
 
   /** Takes one more input. @returns what became of it */
-  add(cell: Cell, input: Input, clock: Clock, publish: Publish): ReturnType<StepCaller['process']> {
-    const held: Held = { serial: this.#next++, input, newest: newer(this.#last, input), stored: false }
-    this.#inputs.push(held)
-    const stood = this.#standing.length
-    const outcome = this.#caller.process(cell, input, (topic, draft) => {
-      this.#stand(stand(topic, draft, held, undefined), clock, publish)
+  add(cell: Cell, input: Input, clock: Clock): ReturnType<StepCaller['process']> {
+    const newest = newer(this.#inputs.at(-1)?.newest ?? null, input.record.block ?? null)
+    const emitted = [...this.#inputs.tail]
+    const outcome = this.#host.caller.process(cell, input, (topic, draft) => {
+      emitted.push(this.#publish(emittedOf(topic, draft, undefined, newest), draft, clock))
     })
-    if (outcome instanceof Thrown) {
-      this.#inputs.pop()
-      this.#standing.length = stood
-    } else this.#save(held, cell)
+    if (outcome instanceof Thrown) return outcome
+    const held = this.#inputs.add(input, newest, emitted)
+    this.#savePoints.offer(held, cell, this.#inputs.at(0)?.serial ?? 0)
     return outcome
   }
 
   /** Runs the wake-ups that are due. @returns the one that threw, if any */
-  wake(cell: Cell, key: string, clock: Clock, publish: Publish): Thrown | undefined {
-    let wake: Standing['wake']
-    let stood = 0
-    const thrown = this.#caller.wake(
+  wake(cell: Cell, key: string, clock: Clock): Thrown | undefined {
+    const { tail } = this.#inputs
+    const last = this.#inputs.at(-1)
+    let [due, block, stood]: [Micros, number | null, number] = [-1, null, 0]
+    const thrown = this.#host.caller.wake(
       cell,
       key,
       clock.horizon,
-      (topic, draft) => this.#stand(stand(topic, draft, this.#last, wake), clock, publish),
+      (topic, draft) => void tail.push(this.#publish(emittedOf(topic, draft, due, block), draft, clock)),
       (time) => {
-        stood = this.#standing.length
-        wake = { time, block: clock.blockAt(time) }
+        stood = tail.length
+        due = time
+        block = newer(last?.newest ?? null, clock.blockAt(time))
         this.#firedTo = Math.max(this.#firedTo, time)
       },
+      last?.version ?? this.#baseVersion,
     )
-    if (thrown !== undefined) this.#standing.length = stood
+    if (thrown === undefined) return undefined
+    tail.length = stood
+    this.#failed.add(due)
     return thrown
   }
 
   /** Takes an input out. @returns the cell that follows, or undefined where the input is not there. */
-  remove(id: string, key: string, clock: Clock, publish: Publish): Cell | undefined {
-    const at = this.#inputs.findLastIndex(({ input }) => input.record.id === id)
-    const held = this.#inputs[at]
-    if (held === undefined) return undefined
-    this.#inputs.splice(at, 1)
-    if (held.stored) this.#dropped.push(held.serial)
-    while ((this.#savePoints.at(-1)?.after.serial ?? -1) >= held.serial) this.#savePoints.pop()
-    return this.refold(key, clock, publish, held.input.record.block ?? -1)
+  remove(id: string, key: string, clock: Clock): Cell | undefined {
+    const index = this.#inputs.find(id)
+    const held = this.#inputs.at(index)
+    if (index < 0 || held === undefined) return undefined
+    this.#inputs.takeOut(index, 1)
+    this.#savePoints.dropFrom(held.serial)
+    // What timers led to before it stands, as all that came earlier; its own outputs are the first that may go.
+    this.#inputs.setEmittedAt(index, [...held.emitted, ...this.#inputs.emittedAt(index)])
+    return this.#foldAgain(key, clock, { index, horizon: held.input.horizon }, held)
   }
 
-  /**
-   * Folds again from the last save point and publishes the difference: first what no longer follows, newest first, then
-   * what newly does.
-   * @param removedBlock of the input that was taken out: with it, what no longer follows may come back
-   */
-  refold(key: string, clock: Clock, publish: Publish, removedBlock = -1): Cell {
-    const point = this.#savePoints.at(-1)
-    const kept = this.#standing.findLastIndex((output) => isBefore(output, point)) + 1
-    const old = this.#standing.splice(kept).map((output) => ({ ...output, block: blockOf(output) }))
-    const { cell, standing } = this.#fold(key, clock, point)
-    const left = new Map<string, number>()
-    for (const { text } of standing) left.set(text, (left.get(text) ?? 0) + 1)
-    const same = new Map<string, number>()
-    const gone = old.filter(({ text }) => {
-      const count = left.get(text) ?? 0
-      if (count === 0) return true
-      left.set(text, count - 1)
-      same.set(text, (same.get(text) ?? 0) + 1)
-      return false
-    })
-    for (const { topic, draft, id, block } of gone.toReversed()) {
-      const [revision] = this.#revisions.get(id) ?? [0]
-      publish(topic, { ...draft, block, finalized: clock.finalized, removed: true, revision })
-      this.#revisions.set(id, [revision + 1, Math.max(block ?? -1, removedBlock), clock.name])
-    }
-    for (const output of standing) {
-      const count = same.get(output.text) ?? 0
-      if (count > 0) same.set(output.text, count - 1)
-      else this.#publish(output, clock, publish)
-    }
-    this.#standing.push(...standing)
-    return cell
+  /** Takes back the wake-ups that are not due any more, since time has gone back. */
+  unwake(key: string, clock: Clock): Cell {
+    return this.#foldAgain(key, clock, this.#end(clock))
   }
 
   /**
@@ -204,133 +170,118 @@ export class Pending {
    */
   finalize(key: string, clock: Clock, clockOf: (name: string | undefined) => Clock): 'done' | 'moved' | 'same' {
     const before = this.#revisions.size
-    for (const [id, [, block, name]] of this.#revisions) {
-      if (block <= (clockOf(name).finalized ?? -1)) this.#revisions.delete(id)
-    }
+    this.#revisions.forget((name) => clockOf(name).finalized ?? -1)
     let count = 0
-    while (isFinal(this.#inputs[count], clockOf)) count++
-    const last = this.#inputs[count - 1]
-    if (last !== undefined) this.#settle(key, this.#inputs.splice(0, count), last)
-    const upTo = Math.min(clock.finalizedHorizon, clock.horizon, this.#inputs[0]?.input.horizon ?? Infinity)
+    while (isFinal(this.#inputs.at(count), clockOf)) count++
+    if (count > 0) this.#settle(key, count)
+    const upTo = Math.min(clock.finalizedHorizon, clock.horizon, this.#inputs.at(0)?.input.horizon ?? Infinity)
     const { wake } = this.#base
-    if (clock.ofChain) this.#caller.wake(this.#base, key, upTo, nothing)
-    this.#settleOutputs(last, upTo)
-    if (this.#inputs.length === 0 && this.#firedTo <= clock.finalizedHorizon && this.#revisions.size === 0)
-      return 'done'
-    return count > 0 || wake !== this.#base.wake || before !== this.#revisions.size ? 'moved' : 'same'
+    if (clock.ofChain) this.#host.caller.wake(this.#base, key, upTo, nothing, nothing, this.#baseVersion)
+    const forgot = this.#forgetTimers(upTo)
+    if (this.#inputs.length === 0 && this.#firedTo <= clock.finalizedHorizon) {
+      const { versions } = this.#host
+      versions.release(this.#baseVersion)
+      if (this.#revisions.size === 0) return 'done'
+      // Timers go by the present settings, as they do where nothing is pending.
+      this.#baseVersion = versions.present
+      versions.hold(this.#baseVersion)
+    }
+    return count > 0 || forgot || wake !== this.#base.wake || before !== this.#revisions.size ? 'moved' : 'same'
   }
 
-  #settle(key: string, final: readonly Held[], last: Held): void {
-    const { newest } = last
-    this.#settled = last.serial
-    for (const held of final) {
-      this.#caller.wake(this.#base, key, held.input.horizon, nothing)
-      this.#caller.process(this.#base, held.input, nothing)
-      held.newest = null
-      if (held.stored) this.#dropped.push(held.serial)
+  /** Puts the first inputs into the base; what they have led to stands for ever. */
+  #settle(key: string, count: number): void {
+    const { caller, versions } = this.#host
+    let newest: number | null = null
+    for (const held of this.#inputs.takeOut(0, count)) {
+      caller.wake(this.#base, key, held.input.horizon, nothing, nothing, this.#baseVersion)
+      const outcome = caller.process(this.#base, held.input, nothing, held.version)
+      if (outcome instanceof Thrown) tell(this.#host, key, held.input, outcome.error)
+      versions.hold(held.version)
+      versions.release(this.#baseVersion)
+      this.#baseVersion = held.version
+      newest = held.newest
     }
-    const later = this.#savePoints.findIndex(({ after }) => after.serial > last.serial)
-    this.#savePoints.splice(0, later < 0 ? this.#savePoints.length : later)
-    const [first] = this.#inputs
+    const first = this.#inputs.at(0)
+    this.#savePoints.dropBefore(first?.serial ?? Infinity)
     // Inputs of several origins need not come in the order of blocks.
     if (first === undefined || (newest ?? -1) <= (first.input.record.block ?? -1)) return
-    let before: Held | undefined
-    for (const held of this.#inputs) {
-      held.newest = newer(before, held.input)
-      before = held
-    }
+    let before: number | null = null
+    for (const held of this.#inputs.from(0)) before = held.newest = newer(before, held.input.record.block ?? null)
   }
 
-  /** What cannot be taken back any more need not be remembered; outputs stand in the order of their causes. */
-  #settleOutputs(last: Held | undefined, upTo: Micros): void {
-    const kept = this.#standing.findIndex(({ after, wake }) => {
-      if (last !== undefined && (after === undefined || after.serial < last.serial)) return false
-      if (after !== undefined && after.serial > this.#settled) return true
-      return wake !== undefined && wake.time > upTo
-    })
-    if (kept !== 0) this.#standing.splice(0, kept < 0 ? this.#standing.length : kept)
+  /** What timers that are in the base have led to stands for ever. @returns whether there was any */
+  #forgetTimers(upTo: Micros): boolean {
+    const emitted = this.#inputs.emittedAt(0)
+    const final = timersUpTo(emitted, upTo)
+    if (final > 0) this.#inputs.setEmittedAt(0, emitted.slice(final))
+    const failed = this.#failed.size
+    for (const time of this.#failed) if (time <= upTo && time !== this.#base.failed) this.#failed.delete(time)
+    return final > 0 || failed !== this.#failed.size
   }
 
-  #fold(key: string, clock: Clock, point: SavePoint | undefined): { cell: Cell; standing: Standing[] } {
-    const cell = structuredClone(point?.cell ?? this.#base)
-    const standing: Standing[] = []
-    let after = point?.after
-    let wake: Standing['wake']
-    let firedTo = -1
-    let stood = 0
-    const collect = (topic: Topic, draft: Draft<object>): void => {
-      standing.push(stand(topic, draft, after, wake))
+  /**
+   * Folds again from a place on and publishes the difference: first what no longer follows, newest first, then what newly
+   * does. What was emitted before that place stands.
+   * @param removed the input that was taken out there
+   */
+  #foldAgain(key: string, clock: Clock, from: Place, removed?: Held): Cell {
+    const inputs = this.#inputs
+    let place = from
+    let fold = this.#begin(key, clock, place)
+    for (let other = fold.to(place); other !== undefined; other = fold.to(place)) {
+      place = other
+      fold = this.#begin(key, clock, place)
     }
-    const fire = (horizon: Micros): void => {
-      const thrown = this.#caller.wake(cell, key, horizon, collect, (time) => {
-        stood = standing.length
-        wake = { time, block: clock.blockAt(time) }
-        firedTo = Math.max(firedTo, time)
-      })
-      if (thrown !== undefined) standing.length = stood
-    }
-    const from = after === undefined ? 0 : this.#inputs.lastIndexOf(after) + 1
-    for (let at = from; at < this.#inputs.length; at++) {
-      const held = this.#inputs[at]
-      if (held === undefined) break
-      fire(held.input.horizon)
-      held.newest = newer(after, held.input)
-      after = held
-      wake = undefined
-      stood = standing.length
-      if (this.#caller.process(cell, held.input, collect) instanceof Thrown) standing.length = stood
-      this.#save(held, cell)
-    }
-    fire(clock.horizon)
+    const former = new Map(inputs.from(place.index).map((held) => [held, held.emitted]))
+    const first = inputs.emittedAt(place.index)
+    const later = [...[...former.values()].slice(1), ...(former.size > 0 ? [inputs.tail] : [])].flat()
+    // Timers that were due when it came may have run before it and after it.
+    const stands = place === from && removed ? timersUpTo(removed.emitted, Infinity) : timersUpTo(first, place.horizon)
+    const before = [...first.slice(stands), ...later]
+    const now = fold.on(place.index, first.slice(0, stands), new Set(before.map(sameness)))
     // What fired before the save point lies before its input, and so before whatever time goes back to.
-    this.#firedTo = firedTo
-    return { cell, standing }
+    this.#firedTo = fold.firedTo
+    const { gone, fresh } = difference(before, now)
+    for (const output of gone.toReversed()) {
+      const { topic, id, block, revision } = output
+      this.#host.outlet.publish(topic, recordOf(output, clock.finalized, true))
+      // With the block that was removed, it may come back.
+      const until = Math.max(block ?? -1, removed?.input.record.block ?? -1)
+      this.#revisions.removed(id, revision + 1, until, clock.name)
+    }
+    for (const output of fresh) this.#publish(output, JSON.parse(output.text), clock)
+    for (const held of inputs.from(place.index))
+      if (!areAlike(former.get(held) ?? [], held.emitted)) inputs.setEmitted(held, held.emitted)
+    return fold.cell
   }
 
-  get #last(): Held | undefined {
-    return this.#inputs.at(-1)
+  #end(clock: Clock): Place {
+    return { index: this.#inputs.length, horizon: clock.horizon }
   }
 
-  #save(after: Held, cell: Cell): void {
-    const before = this.#savePoints.at(-1)?.after.serial ?? this.#inputs[0]?.serial ?? 0
-    if (after.serial - before >= saveEvery) this.#savePoints.push({ after, cell: structuredClone(cell) })
+  /** A fold from the last save point before a place. */
+  #begin(key: string, clock: Clock, { index }: Place): Fold {
+    const next = this.#inputs.at(index)
+    if (next !== undefined) this.#savePoints.dropFrom(next.serial)
+    return new Fold({
+      host: this.#host,
+      key,
+      clock,
+      from: this.#savePoints.last ?? { after: undefined, cell: this.#base },
+      baseVersion: this.#baseVersion,
+      inputs: this.#inputs,
+      savePoints: this.#savePoints,
+      failed: this.#failed,
+    })
   }
 
-  #stand(output: Standing, clock: Clock, publish: Publish): void {
-    this.#standing.push(output)
-    this.#publish(output, clock, publish)
+  #publish(output: Emitted, draft: object, { finalized }: Clock): Emitted {
+    output.revision = this.#revisions.of(output.id)
+    const { topic, block, revision } = output
+    this.#host.outlet.publish(topic, { ...draft, block, finalized, removed: false, revision })
+    return output
   }
-
-  #publish(output: Standing, { finalized }: Clock, publish: Publish): void {
-    const [revision] = this.#revisions.get(output.id) ?? [0]
-    publish(output.topic, { ...output.draft, block: blockOf(output), finalized, removed: false, revision })
-  }
-}
-
-const stand = (topic: Topic, draft: Draft<object>, after: Held | undefined, wake: Standing['wake']): Standing => ({
-  topic,
-  draft,
-  id: 'id' in draft && typeof draft.id === 'string' ? draft.id : '',
-  text: `${topic.name} ${JSON.stringify(draft)}`,
-  after,
-  wake,
-})
-
-/** Newest block that an output follows from. */
-function blockOf({ after, wake }: Standing): number | null {
-  const [newest, due] = [after?.newest ?? null, wake?.block ?? null]
-  return newest === null || due === null ? (newest ?? due) : Math.max(newest, due)
-}
-
-function newer(before: Held | undefined, { record }: Input): number | null {
-  const [newest, block] = [before?.newest ?? null, record.block ?? null]
-  return newest === null || block === null ? (newest ?? block) : Math.max(newest, block)
-}
-
-function isBefore({ after, wake }: Standing, point: SavePoint | undefined): boolean {
-  if (point === undefined) return false
-  const serial = after?.serial ?? -1
-  return serial < point.after.serial || (serial === point.after.serial && wake === undefined)
 }
 
 function isFinal(held: Held | undefined, clockOf: (name: string | undefined) => Clock): boolean {
