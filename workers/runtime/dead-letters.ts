@@ -5,11 +5,11 @@ import { topics } from '../../schemas/topics.ts'
 import type { DeadLetter } from '../../schemas/types.ts'
 import { Encoder, schemaIdOf } from './codec.ts'
 import type { Context, Topic } from './definitions.ts'
+import type { Refold, WakeUp } from './faults.ts'
 import { placeHeaders, placeOf, type Headers } from './headers.ts'
 import { Partitioner, type Names } from './kafka/client.ts'
 import type { Sender } from './kafka/accumulator.ts'
 import { emissionPosition } from './position.ts'
-import type { WakeUp } from './slot-task.ts'
 
 export type DeadReason = 'poison' | 'late' | 'rejected'
 
@@ -18,6 +18,7 @@ export interface Dead {
   readonly code: string
   readonly error: string
   readonly wakeUp?: WakeUp
+  readonly refold?: Refold
   /** Id of the record, where it can be read. */
   readonly id?: string | undefined
   /** Where the record stood first, if the message is a redriven copy of it. */
@@ -50,17 +51,17 @@ export class DeadLetters {
   }
 
   /**
-   * Queues a message; the same message gives the same letter, so that a repetition is dropped by its position. Where a wake-up is
-   * at fault the letter has its key and no value, since the message, which only moved time, is not to be sent again.
+   * Queues a message; the same message gives the same letter, so that a repetition is dropped by its position. Where a wake-up
+   * or an input that was folded again is at fault, the letter has its key and no value, since the message is not to be sent again.
    */
   add(sender: Sender, topic: Topic, partition: number, message: KafkaMessage, dead: Dead): void {
-    const { reason, code, wakeUp } = dead
+    const { reason, code, wakeUp, refold } = dead
     const letter = letterOf(this.#step, topic, partition, message, dead)
     const key = topics.deadLetters.key(letter)
     // Each kind of fault is found in the order of the log, but not all of them together.
     const headers = placeHeaders({
       origin: `${this.#step}:${key}:${code}`,
-      position: emissionPosition(0, Number(message.offset), wakeUp?.index ?? 0),
+      position: emissionPosition(0, Number(message.offset), (wakeUp ?? refold)?.index ?? 0),
     })
     const value = this.#encoder.encode(topics.deadLetters, letter)
     sender.appendPatiently(this.#topic, this.#partitioner.of(key), { key, value, headers }, true)
@@ -85,11 +86,15 @@ export class DeadLetters {
 
 /** @returns the letter of a message that fits its topic whatever the message holds. */
 export function letterOf(step: string, topic: Topic, partition: number, message: KafkaMessage, dead: Dead): DeadLetter {
-  const { reason, code, error, wakeUp, id, original } = dead
+  const { reason, code, error, wakeUp, refold, id, original } = dead
+  const other = wakeUp ?? refold
   const offset = original ?? Number(message.offset)
   const place = placeOf(message.headers)
-  const value = wakeUp === undefined ? message.value : null
-  const kind = wakeUp === undefined ? reason : `${code}:${wakeUp.key}`
+  const value = other === undefined ? message.value : null
+  const kind = [
+    other === undefined ? reason : `${code}:${other.key}`,
+    ...(refold === undefined ? [] : [refold.id]),
+  ].join(':')
   const letter: DeadLetter = {
     id: wellFormed(`${step}:${topic.name}:${partition}:${offset}:${kind}`),
     ts: Number(message.timestamp) * 1_000,
@@ -103,7 +108,7 @@ export function letterOf(step: string, topic: Topic, partition: number, message:
     origin: place === undefined ? null : wellFormed(place.origin),
     position: place === undefined ? null : wellFormed(place.position),
     schemaId: (value === null ? undefined : schemaIdOf(value)) ?? null,
-    key: wakeUp === undefined ? message.key : Buffer.from(wakeUp.key),
+    key: other === undefined ? message.key : Buffer.from(other.key),
     value,
     headers: bytesOf(message.headers),
     recordId: id === undefined || id === '' ? null : wellFormed(id),

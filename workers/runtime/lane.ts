@@ -23,11 +23,14 @@ export interface LaneOptions {
 export class ThreadDied extends RetryableError {
   /** The record that ran when the thread died, where it was one of this call's task. */
   readonly offset: number | undefined
+  /** Whether it is a removal or a mark, which cannot be left out. */
+  readonly required: boolean
 
-  constructor(slot: string, offset: number | undefined, cause: unknown) {
+  constructor(slot: string, offset: number | undefined, cause: unknown, required = false) {
     const where = offset === undefined ? 'beside another slot' : `at offset ${offset}`
     super('thread-died', `the thread of ${slot} died ${where}`, { cause })
     this.offset = offset
+    this.required = required
   }
 }
 
@@ -107,7 +110,7 @@ export class Lane {
   }
 
   #begin(): Life {
-    const watch: ThreadWatch = new Float64Array(new SharedArrayBuffer(24)).fill(none)
+    const watch: ThreadWatch = new Float64Array(new SharedArrayBuffer(32)).fill(none)
     const { memoryMb, onError } = this.#options
     const pool = new Piscina({
       filename: new URL('thread.ts', import.meta.url).href,
@@ -143,7 +146,8 @@ export class Lane {
         const hint = 'where memory ran out, set THREAD_MEMORY_MB'
         throw new FatalError('state', `the thread of ${slot} died, and not of a record`, { cause: error, hint })
       }
-      throw new ThreadDied(slot, life.watch[0] === number ? offset : undefined, life.reason ?? error)
+      const own = life.watch[0] === number
+      throw new ThreadDied(slot, own ? offset : undefined, life.reason ?? error, own && life.watch[2] === 1)
     }
   }
 
@@ -155,7 +159,7 @@ export class Lane {
   /** Ends the thread when it has worked on the same record for too long. */
   #look(): void {
     const life = this.#life
-    const [task = none, offset = none, thread = NaN] = life.watch
+    const [task = none, offset = none, , thread = NaN] = life.watch
     if (offset === none) return
     const timeMs = threadTimeMs(thread)
     if (task !== this.#seen.task || offset !== this.#seen.offset) this.#seen = { task, offset, timeMs }

@@ -6,6 +6,7 @@ import type { KafkaMessage } from 'kafkajs'
 import { CheckpointTimer } from './checkpoint-timer.ts'
 import type { Processor } from './definitions.ts'
 import { classify, oneLine } from './errors.ts'
+import type { Crash, Fault } from './faults.ts'
 import { Intake } from './intake.ts'
 import type { Sender } from './kafka/accumulator.ts'
 import type { Resumption, Slot, SlotControl } from './kafka/slot.ts'
@@ -15,12 +16,11 @@ import type { Ownership } from './ownership.ts'
 import type { ProcessorShared } from './processor-host.ts'
 import { Publisher } from './publisher.ts'
 import { Refusals } from './refusals.ts'
-import type { Fault } from './slot-task.ts'
 import type { ClaimedSlot } from './state/redis-store.ts'
 import { leftOutIn, leftOutChanges, noteIn, refusalsField, acceptedField } from './state/task-notes.ts'
 import { assertReadable, storedGeneration } from './state/version.ts'
 import { SlotSnapshots } from './state/slot-snapshots.ts'
-import { Suspects } from './suspects.ts'
+import { indispensable, Suspects } from './suspects.ts'
 import { TaskFaults } from './task-faults.ts'
 import { packTask, readSchemas } from './task-packer.ts'
 import { guarded } from './test-switches.ts'
@@ -254,8 +254,9 @@ export class ProcessorSlot implements Slot {
       const { offset } = error
       this.#shared.context.metrics.restarts.inc({ step: this.#step.name, reason: 'thread' })
       this.progress++
-      if (this.#suspects.died(offset, error))
-        await this.#leaveOut(task, messages, { offset, reason: 'poison', code: 'thread-crash', error: oneLine(error) })
+      if (!this.#suspects.died(offset, error)) throw error
+      if (error.required) throw indispensable(this.#origin, offset, error)
+      await this.#leaveOut(task, messages, { offset, reason: 'poison', code: 'thread-crash', error: oneLine(error) })
       throw error
     }
   }
@@ -264,8 +265,9 @@ export class ProcessorSlot implements Slot {
    * The step threw, and the slot's memory may be half changed: what came since the checkpoint is done again carefully. Where
    * that has been so already, the fault lies outside the calls that can be undone, and the record is left out.
    */
-  async #crashed(task: Task, messages: readonly KafkaMessage[], crash: Fault): Promise<void> {
+  async #crashed(task: Task, messages: readonly KafkaMessage[], crash: Crash): Promise<void> {
     const wasCareful = this.#careful
+    if (wasCareful && crash.required) throw indispensable(this.#origin, crash.offset, new Error(crash.error))
     this.#careful = true
     this.#drop()
     if (wasCareful) await this.#leaveOut(task, messages, crash)

@@ -1,11 +1,12 @@
 /** Publishes what follows from a task: outputs at their places, and the records at fault to the DLQ. */
 import type { KafkaMessage } from 'kafkajs'
 import type { Processor, Topic } from './definitions.ts'
+import type { Fault } from './faults.ts'
 import { markHeaders, placeHeaders } from './headers.ts'
 import type { Sender } from './kafka/accumulator.ts'
 import { emissionPosition } from './position.ts'
 import type { ProcessorShared } from './processor-host.ts'
-import { readOutputs, type Fault } from './slot-task.ts'
+import { readOutputs } from './slot-task.ts'
 import type { RunAnswer } from './thread.ts'
 
 /** A fault, and where its record stood first where the message is a redriven copy. */

@@ -7,28 +7,14 @@ import { Decoder, Encoder } from './codec.ts'
 import { PoisonError, oneLine } from './errors.ts'
 import { aheadOf, latestTime } from './event-time.ts'
 import { longestKey } from './headers.ts'
+import type { Crash, Fault } from './faults.ts'
 import { FrameReader, FrameWriter } from './packing.ts'
 import { Engine, type Change, type Mark, type Outlet } from './state/engine.ts'
 import { PassingEngine } from './state/passing-engine.ts'
-import type { Sourced, Undo } from './state/cell.ts'
+import type { Input, Sourced, Undo } from './state/cell.ts'
 import { storedVersion, versionField } from './state/version.ts'
 
-/** A record that cannot be read or processed, is ahead or came too late; it goes to the DLQ and the stream goes on. */
-export interface Fault {
-  readonly offset: number
-  readonly reason: 'poison' | 'late'
-  readonly code: string
-  readonly error: string
-  /** Id of the record, where it can be read. */
-  readonly id?: string
-  /** Where a wake-up is at fault and the record only moved time: whose, and how many of the record's came before it. */
-  readonly wakeUp?: WakeUp
-}
-
-export interface WakeUp {
-  readonly key: string
-  readonly index: number
-}
+export type { Fault } from './faults.ts'
 
 export interface TaskResult {
   /** Packed outputs, read by `readOutputs`. */
@@ -37,9 +23,9 @@ export interface TaskResult {
   readonly faults: readonly Fault[]
   /**
    * The step threw, and what it had done was not undone: the slot's memory is not to be trusted. Nothing of the task counts; it
-   * is to be run again by a slot that is careful, or where this one is, without the record.
+   * is to be run again by a slot that is careful, or where this one is, without the record; a removal or mark cannot be left out.
    */
-  readonly crash: Fault | undefined
+  readonly crash: Crash | undefined
   /** Newest event time in the task, -1 where it held no record. */
   readonly newest: number
   /** Ids of records that had been left out and were removed: there was nothing to take back. */
@@ -66,8 +52,8 @@ export interface SlotOptions {
   readonly leftOut?: Iterable<string>
   /** Whether a call into the step that throws is undone. */
   readonly careful?: boolean
-  /** Told each offset before its record or mark is taken. */
-  readonly at?: (offset: number) => void
+  /** Told each offset before its record or mark is taken, and whether that cannot be left out. */
+  readonly at?: (offset: number, required: boolean) => void
 }
 
 const none = -1
@@ -114,7 +100,7 @@ export class SlotTask implements Outlet, Undo {
   readonly #decoder: Decoder<Sourced>
   readonly #encoder: Encoder
   readonly #topicIndex: ReadonlyMap<string, number>
-  readonly #at: ((offset: number) => void) | undefined
+  readonly #at: ((offset: number, required: boolean) => void) | undefined
   readonly #leftOut: Set<string>
   #recordId: string | undefined
   #frames = new FrameWriter()
@@ -124,6 +110,7 @@ export class SlotTask implements Outlet, Undo {
   #offset = 0
   #index = 0
   #wakeUps = 0
+  #refolds = 0
   /** Length of the frames and index when the present call began. */
   #began: readonly [length: number, index: number] = [0, 0]
 
@@ -166,7 +153,9 @@ export class SlotTask implements Outlet, Undo {
       this.#index = 0
       this.#wakeUps = 0
       this.#recordId = undefined
-      this.#at?.(offset)
+      this.#refolds = 0
+      let required = key === null
+      this.#at?.(offset, required)
       try {
         if (key === null) {
           this.#engine.mark(readMark(frames, origin), latest)
@@ -175,6 +164,8 @@ export class SlotTask implements Outlet, Undo {
         const value = frames.bytes()
         const record = this.#decode(value, offset, faults)
         if (record === undefined) continue
+        required = record.removed === true
+        if (required) this.#at?.(offset, required)
         this.#recordId = record.id
         if (this.#leftOut.size > 0 && this.#leftOut.delete(record.id) && record.removed === true) {
           struck.push(record.id)
@@ -191,7 +182,14 @@ export class SlotTask implements Outlet, Undo {
         if (this.#engine.record(this.#topic.name, key.toString(), origin, record, latest))
           faults.push({ offset, reason: 'late', code: 'late', error: `${this.#processor.name}: its window was closed` })
       } catch (error) {
-        const crash: Fault = { offset, reason: 'poison', code: 'crash', error: oneLine(error), ...this.#about() }
+        const crash: Crash = {
+          offset,
+          reason: 'poison',
+          code: 'crash',
+          error: oneLine(error),
+          required,
+          ...this.#about(),
+        }
         return { outputs: new ArrayBuffer(0), records: 0, faults, crash, newest: none, struck }
       }
     }
@@ -228,25 +226,30 @@ export class SlotTask implements Outlet, Undo {
     }
   }
 
+  get offset(): number {
+    return this.#offset
+  }
+
+  refoldThrew(key: string, cause: Input | Micros, thrown: unknown): void {
+    if (typeof cause === 'number') return this.thrown(key, cause, thrown)
+    const { topic, record, offset } = cause
+    const where = offset === undefined ? topic : `${topic} at offset ${offset}`
+    const error = `${record.id} of ${key} (${where}), folded again: ${oneLine(thrown)}`
+    const refold = { key, id: record.id, index: this.#refolds++ }
+    this.#faults.push({ offset: this.#offset, reason: 'poison', code: 'refold', error, refold })
+  }
+
+  check(topic: Topic, record: object): void {
+    this.#encode(topic, record)
+  }
+
   publish(topic: Topic, record: object): void {
     const frames = this.#frames
-    const value = this.#encoder.encode(topic, record)
-    if (value.length > largestValue(topic))
-      throw new PoisonError('unprocessable', `a record of ${value.length} bytes is too large for ${topic.name}`)
-    const fault = topic.check?.(record)
-    if (fault !== undefined)
-      throw new PoisonError('unprocessable', `what it emits to ${topic.name} is invalid: ${fault}`)
-    const key = topic.key(record)
-    // A character takes three bytes at most, a pair of them four.
-    if (3 * key.length > longestKey && Buffer.byteLength(key) > longestKey)
-      throw new PoisonError(
-        'unprocessable',
-        `the key of what it emits to ${topic.name} is longer than ${longestKey} bytes`,
-      )
+    const value = this.#encode(topic, record)
     frames.number(this.#topicIndex.get(topic.name) ?? none)
     frames.number(this.#offset)
     frames.number(this.#index++)
-    frames.text(key)
+    frames.text(topic.key(record))
     frames.bytes(value)
   }
 
@@ -265,6 +268,23 @@ export class SlotTask implements Outlet, Undo {
 
   #about(): { readonly id?: string } {
     return this.#recordId === undefined ? {} : { id: this.#recordId }
+  }
+
+  #encode(topic: Topic, record: object): Buffer {
+    const value = this.#encoder.encode(topic, record)
+    if (value.length > largestValue(topic))
+      throw new PoisonError('unprocessable', `a record of ${value.length} bytes is too large for ${topic.name}`)
+    const fault = topic.check?.(record)
+    if (fault !== undefined)
+      throw new PoisonError('unprocessable', `what it emits to ${topic.name} is invalid: ${fault}`)
+    const key = topic.key(record)
+    // A character takes three bytes at most, a pair of them four.
+    if (3 * key.length > longestKey && Buffer.byteLength(key) > longestKey)
+      throw new PoisonError(
+        'unprocessable',
+        `the key of what it emits to ${topic.name} is longer than ${longestKey} bytes`,
+      )
+    return value
   }
 
   #decode(value: Buffer | null, offset: number, faults: Fault[]): Sourced | undefined {

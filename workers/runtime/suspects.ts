@@ -50,3 +50,9 @@ export class Suspects {
     return poison
   }
 }
+
+/** The error of a removal or mark that cannot be taken: without it, what stands would be wrong from then on. */
+export function indispensable(slot: string, offset: number, cause: unknown): FatalError {
+  const what = `${slot} cannot take the removal or mark at offset ${offset}, and cannot go on without it`
+  return new FatalError('state', what, { cause, hint: 'mend the step' })
+}

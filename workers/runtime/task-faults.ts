@@ -6,7 +6,8 @@ import type { Intake } from './intake.ts'
 import type { Registry } from './kafka/registry.ts'
 import type { LetterFault } from './publisher.ts'
 import type { Outcome, Refusals } from './refusals.ts'
-import type { Fault, TaskResult } from './slot-task.ts'
+import type { Fault } from './faults.ts'
+import type { TaskResult } from './slot-task.ts'
 import type { PackedTask } from './task-packer.ts'
 
 export interface TaskFaultsOptions {
@@ -80,8 +81,9 @@ export class TaskFaults {
   }
 }
 
-/** Whether a fault says that its record was left out: one that came late was processed, and a wake-up is no record. */
-const isOfRecord = ({ reason, wakeUp }: Fault): boolean => reason !== 'late' && wakeUp === undefined
+/** Whether a fault says that its record was left out: one that came late was processed, wake-ups and inputs folded again are others. */
+const isOfRecord = ({ reason, wakeUp, refold }: Fault): boolean =>
+  reason !== 'late' && wakeUp === undefined && refold === undefined
 
 /** What became of each record of a batch, in the order of the log. */
 function outcomesOf(packed: PackedTask, refused: ReadonlyMap<number, Fault>): Outcome[] {

@@ -47,7 +47,10 @@ export interface CloseRequest {
   readonly slot: string
 }
 
-/** Memory shared with the host: the number of the task that runs, the offset that it is at (-1 between tasks), and the thread's own number. */
+/**
+ * Memory shared with the host: the number of the task that runs, the offset that it is at (-1 between tasks), 1 where the message
+ * at that offset cannot be left out, and the thread's own number.
+ */
 export type ThreadWatch = Float64Array<SharedArrayBuffer>
 
 export type ThreadRequest = OpenRequest | RunRequest | ChangesRequest | CloseRequest
@@ -57,7 +60,7 @@ type Transferred = ReturnType<typeof move>
 
 const between = -1
 const watch: ThreadWatch = workerData
-watch[2] = threadId()
+watch[3] = threadId()
 const slots = new Map<string, SlotTask>()
 
 /** Called by piscina with each request of the host; in order, since a slot always lives in one thread. */
@@ -97,7 +100,10 @@ async function open({
     stored,
     leftOut,
     careful,
-    at: (offset) => void (watch[1] = offset),
+    at: (offset, required) => {
+      watch[1] = offset
+      watch[2] = required ? 1 : 0
+    },
   })
 }
 

@@ -103,7 +103,8 @@ export class Engine {
     const input: Input = { topic, key, clock: again ? undefined : clock.name, record, horizon, time, offset }
     if (entry.pending === undefined && block !== null && block > (clock.finalized ?? -1)) this.#hold(entry, key)
     const publish = this.#publishDirect(block, clock)
-    const outcome = entry.pending?.add(entry.cell, input, entry.clock) ?? this.#caller.process(entry.cell, input, publish)
+    const outcome =
+      entry.pending?.add(entry.cell, input, entry.clock) ?? this.#caller.process(entry.cell, input, publish)
     this.#fire(entry, key, publish)
     this.#timers.set(entry, key)
     if (outcome instanceof Thrown) this.#leaveOut(entry, key, outcome)

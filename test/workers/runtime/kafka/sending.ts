@@ -37,7 +37,7 @@ export async function openSending(topic: string) {
     accumulator.close()
     return producer.disconnect()
   }
-  return { accumulator, context, sends, close }
+  return { kafka, accumulator, context, sends, close }
 }
 
 export type Sending = Awaited<ReturnType<typeof openSending>>
