@@ -21,6 +21,7 @@ import type { Guard } from '../../workers/runtime/test-switches.ts'
 import { eventually, freshDatabase, freshPrefix, servers, type FreshDatabase } from '../support/servers.ts'
 import { deleteTopic, endsOf } from '../support/topics.ts'
 import { audit, offsetDifferences } from './audit.ts'
+import { ErrorFile } from './dirty/error-file.ts'
 import { Fleet } from './fleet.ts'
 import type { Ends } from './log.ts'
 import { Proxy } from './proxy.ts'
@@ -34,6 +35,7 @@ export class Line {
   readonly fleet: Fleet
   readonly redis: Proxy
   readonly postgres: Proxy
+  readonly errors: ErrorFile
   readonly admin: Admin
   readonly names: Names
   /** The guard that is switched off in the workers. */
@@ -51,6 +53,7 @@ export class Line {
     ;({
       redis: this.redis,
       postgres: this.postgres,
+      errors: this.errors,
       admin: this.admin,
       names: this.names,
       without: this.without,
@@ -83,6 +86,7 @@ export class Line {
     const folder = mkdtempSync(join(tmpdir(), 'crypto-intel-'))
     const watchFile = join(folder, 'watch.yaml')
     writeFileSync(watchFile, '{}\n')
+    const errors = new ErrorFile(folder)
     const env = {
       KAFKA_BROKERS: brokers,
       SCHEMA_REGISTRY_URL: registryUrl,
@@ -92,6 +96,7 @@ export class Line {
       WATCH_FILE: watchFile,
       LOG_LEVEL: 'info',
       SESSION_TIMEOUT_MS: String(sessionMs),
+      ...errors.env,
       ...(without !== undefined && { CRYPTO_INTEL_TEST_SWITCH: without }),
       ...more,
     }
@@ -117,6 +122,7 @@ export class Line {
       schemaIds,
       redis,
       postgres,
+      errors,
       database,
       folder,
     })
@@ -207,6 +213,7 @@ interface Parts {
   readonly schemaIds: ReadonlyMap<string, number>
   readonly redis: Proxy
   readonly postgres: Proxy
+  readonly errors: ErrorFile
   readonly database: FreshDatabase
   readonly folder: string
 }

@@ -4,12 +4,14 @@ import { describe, expect, it } from 'vitest'
 import { timescalePatterns } from '../../sinks/timescale-patterns.ts'
 import { topics } from '../../schemas/topics.ts'
 import type { MarketTrade, PatternMatch } from '../../schemas/types.ts'
+import { timescaleTrades } from '../../sinks/timescale-trades.ts'
 import { buildCandles } from '../../workers/build-candles.ts'
 import type { Step } from '../../workers/runtime/definitions.ts'
 import { Partitioner } from '../../workers/runtime/kafka/client.ts'
 import type { Guard } from '../../workers/runtime/test-switches.ts'
 import { match } from '../sinks/records.ts'
 import { noon, second, trade } from '../workers/records.ts'
+import { eventually } from '../support/servers.ts'
 import { Line } from './line.ts'
 
 interface Scenario {
@@ -117,6 +119,23 @@ const scenarios: readonly Scenario[] = [
       await (line.without === undefined ? sleep(3_000) : line.done())
       line.fleet.kill(worker)
       await line.restore()
+    },
+  },
+  {
+    what: 'a task that failed',
+    step: timescaleTrades,
+    guard: 'ownership',
+    harm: /trades lacks 20 rows/,
+    // A batch that is not written, and those behind it, which are.
+    play: async (line) => {
+      await line.fleet.add('successor')
+      line.errors.write({ places: { copy: { share: 1, sort: 'unknown' } } })
+      await line.errors.seen()
+      await line.feed(topics.marketTrades, trades(first, 0, 20))
+      await eventually(() => expect(line.errors.thrown().get('copy')).toBeGreaterThan(0), { timeoutMs: 40_000 })
+      line.errors.write({})
+      await line.errors.seen()
+      await line.feed(topics.marketTrades, trades(first, 10, 20))
     },
   },
 ]

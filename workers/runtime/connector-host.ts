@@ -117,19 +117,22 @@ async function createRunner(step: Connector, context: Context, installation: Ins
       })
       const healthy = setTimeout(() => unit.recovered(), recoveredMs)
       const session = new Session({ step, feeds: held, context, signal: ending, ownership, installation, accumulator, schemaIds, lastSession }) // prettier-ignore
+      const failed = (error: unknown): void => {
+        if (ending.aborted) return
+        if (classify(error) === 'retryable') {
+          context.metrics.errors.inc({ step: step.name, class: 'retryable' })
+          context.log.warn({ error: oneLine(error) }, 'the connector is run again')
+        } else ownership.fail(error)
+      }
       try {
         await step.run(session)
         if (!ending.aborted) context.log.warn('the connector ended by itself and is run again')
       } catch (error) {
-        if (!ending.aborted) {
-          if (classify(error) === 'retryable') {
-            context.metrics.errors.inc({ step: step.name, class: 'retryable' })
-            context.log.warn({ error: oneLine(error) }, 'the connector is run again')
-          } else ownership.fail(error)
-        }
+        failed(error)
       } finally {
         clearTimeout(healthy)
-        await session.close()
+        // A cursor that cannot be saved is only older than it could be.
+        await session.close().catch(failed)
       }
       if (Date.now() - started > healthyMs) backoff = firstBackoffMs
       await sleep(pauseMs ?? backoff, undefined, { signal }).catch(() => {})

@@ -8,6 +8,7 @@ import type { Accumulator, Sender } from './kafka/accumulator.ts'
 import type { Ownership } from './ownership.ts'
 import { sessionPosition } from './position.ts'
 import { RecordSender } from './record-sender.ts'
+import { mayFail } from './test-errors.ts'
 
 const saveMs = 1_000
 
@@ -90,8 +91,11 @@ export class Session implements ConnectorSession {
   /** Saves what is to be saved, unless the run has failed, and ends. */
   async close(): Promise<void> {
     clearInterval(this.#saver)
-    await this.#save()
-    this.#options.ownership.end()
+    try {
+      await this.#save()
+    } finally {
+      this.#options.ownership.end()
+    }
   }
 
   /** A cursor is saved after the acknowledgement of all that was sent before it. */
@@ -100,6 +104,7 @@ export class Session implements ConnectorSession {
     if (this.#cursors.size === 0 || ownership.over) return
     const cursors = [...this.#cursors]
     this.#cursors.clear()
+    mayFail('cursor')
     await this.#outgoing.flushed()
     if (ownership.over) return
     for (const [feed, cursor] of cursors) {

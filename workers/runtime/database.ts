@@ -5,6 +5,7 @@ import { from as copyFrom } from 'pg-copy-streams'
 import { CopyEncoder } from './copy-binary.ts'
 import type { Micros, SinkTransaction } from './definitions.ts'
 import { FatalError, oneLine, PoisonError, RetryableError } from './errors.ts'
+import { mayFail } from './test-errors.ts'
 
 export interface DatabaseConfig {
   /** postgres://user:password@host:port/database; `sslmode` and its like are understood. */
@@ -151,8 +152,10 @@ async function connectionOf(client: pg.ClientBase): Promise<Connection> {
   const connection: Connection = {
     pid: Number(rows[0]?.['pid']),
     query,
-    copy: (table, columns, records) =>
-      pipeline(encoder.encode(columns, records), client.query(copyFrom(copySql(table, columns)))),
+    async copy(table, columns, records) {
+      mayFail('copy')
+      await pipeline(encoder.encode(columns, records), client.query(copyFrom(copySql(table, columns))))
+    },
   }
   connections.set(client, connection)
   return connection

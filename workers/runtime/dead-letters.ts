@@ -10,6 +10,7 @@ import { placeHeaders, placeOf, type Headers } from './headers.ts'
 import { Partitioner, type Names } from './kafka/client.ts'
 import type { Sender } from './kafka/accumulator.ts'
 import { emissionPosition } from './position.ts'
+import { mayFail } from './test-errors.ts'
 
 export type DeadReason = 'poison' | 'late' | 'rejected'
 
@@ -55,6 +56,7 @@ export class DeadLetters {
    * or an input that was folded again is at fault, the letter has its key and no value, since the message is not to be sent again.
    */
   add(sender: Sender, topic: Topic, partition: number, message: KafkaMessage, dead: Dead): void {
+    mayFail('dead-letter')
     const { reason, code, wakeUp, refold } = dead
     const letter = letterOf(this.#step, topic, partition, message, dead)
     const key = topics.deadLetters.key(letter)

@@ -1,3 +1,8 @@
+import { guarded } from './test-switches.ts'
+
+/** Where it is off a task goes on with the memory that it has, as if nothing had failed. */
+const ends = guarded('ownership')
+
 /**
  * One ownership of a partition task or of a connector's feeds: from its opening until it is lost, opened anew or has failed. This is
  * the one place that decides that a task is over: whoever writes a batch, checkpoint, cursor or position asks it first, and after
@@ -27,7 +32,7 @@ export class Ownership {
    * @param about facts for the log, such as offsets
    */
   fail(error: unknown, about?: Readonly<Record<string, unknown>>): void {
-    if (this.#ended) return
+    if (this.#ended || !ends) return
     this.#ended = true
     this.#failed(error, about)
   }

@@ -200,9 +200,9 @@ export class ProcessorSlot implements Slot {
       }
     } catch (error) {
       if (task.ownership.over || task !== this.#task) return
-      // A batch that failed had been accepted whole: nothing of this memory may be stored.
-      this.#drop()
+      // A batch that failed had been accepted whole: nothing of this memory may be stored. Whoever is told of a failure closes this slot.
       if (classify(error) !== 'retryable') return task.ownership.fail(error, { stored: task.expected })
+      this.#drop()
       this.#shared.retried(error)
       this.#control.reopen(oneLine(error))
     }

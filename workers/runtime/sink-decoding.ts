@@ -12,6 +12,7 @@ import type { Registry } from './kafka/registry.ts'
 import type { Outcome } from './refusals.ts'
 import type { Rejected } from './sink-bisection.ts'
 import { noValue } from './task-packer.ts'
+import { asDecoded } from './test-errors.ts'
 
 /** A message that is not written. */
 export interface Refused {
@@ -36,6 +37,7 @@ export interface Decoded {
 }
 
 export interface SinkDecoderOptions {
+  readonly step: string
   readonly topic: Topic
   readonly decoder: Decoder<object>
   readonly registry: Registry
@@ -77,10 +79,10 @@ export class SinkDecoder {
   }
 
   #decodeOne(decoded: Decoded, message: KafkaMessage, origin: string, original: number | undefined): void {
-    const { decoder, intake, topic } = this.#options
+    const { step, decoder, intake, topic } = this.#options
     try {
       if (message.value === null) throw new PoisonError('undecodable', noValue)
-      const record = decoder.decode(message.value)
+      const record = asDecoded(step, decoder.decode(message.value))
       // What was left out is not there to be taken back.
       if (isRemoval(record) && intake.leftOut.strikeId(record.id)) return
       const ahead = topic.maxAhead === undefined ? undefined : aheadOf(topic, record, appendTimeOf(message))

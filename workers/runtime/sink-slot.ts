@@ -60,7 +60,7 @@ export class SinkSlot implements Slot {
     this.#control = control
     this.#intake = new Intake(sink.name)
     const { decoder, registry } = shared
-    this.#decoder = new SinkDecoder({ topic: control.topic, decoder, registry, intake: this.#intake })
+    this.#decoder = new SinkDecoder({ step: sink.name, topic: control.topic, decoder, registry, intake: this.#intake })
   }
 
   get queued(): number {
@@ -137,8 +137,8 @@ export class SinkSlot implements Slot {
       while (!task.ownership.over && this.#intake.length > 0) await this.#batch(task)
     } catch (error) {
       if (task.ownership.over) return
-      this.#drop()
       if (classify(error) !== 'retryable') return task.ownership.fail(error, { stored: task.expected })
+      this.#drop()
       this.#shared.retried(error)
       this.#control.reopen(oneLine(error))
     }

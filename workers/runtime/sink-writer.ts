@@ -3,6 +3,7 @@ import { timestamp, type Connection, type Database } from './database.ts'
 import type { Micros, Sink } from './definitions.ts'
 import type { LeftOutChange } from './left-out.ts'
 import { isRefusal, narrow, type Rejected } from './sink-bisection.ts'
+import { mayFail } from './test-errors.ts'
 import { guarded } from './test-switches.ts'
 
 /** One partition of a sink's topic. */
@@ -142,7 +143,9 @@ async function transact<In extends object>(
     await connection.query('ROLLBACK')
     return 'lost'
   }
+  mayFail('commit')
   await connection.query('COMMIT')
+  mayFail('commit')
   return 'written'
 }
 

@@ -13,6 +13,7 @@ import { Engine, type Change, type Mark, type Outlet } from './state/engine.ts'
 import { PassingEngine } from './state/passing-engine.ts'
 import type { Input, Sourced, Undo } from './state/cell.ts'
 import { storedVersion, versionField } from './state/version.ts'
+import { asDecoded } from './test-errors.ts'
 
 export type { Fault } from './faults.ts'
 
@@ -290,7 +291,7 @@ export class SlotTask implements Outlet, Undo {
   #decode(value: Buffer | null, offset: number, faults: Fault[]): Sourced | undefined {
     try {
       if (value === null) throw new PoisonError('undecodable', 'the message has no value and is no mark')
-      return this.#decoder.decode(value)
+      return asDecoded(this.#processor.name, this.#decoder.decode(value))
     } catch (error) {
       const code = error instanceof PoisonError ? error.code : 'undecodable'
       faults.push({ offset, reason: 'poison', code, error: oneLine(error) })

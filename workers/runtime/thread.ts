@@ -5,6 +5,7 @@ import type { Processor, Topic } from './definitions.ts'
 import { FatalError } from './errors.ts'
 import type { Change } from './state/engine.ts'
 import { SlotTask, type TaskResult } from './slot-task.ts'
+import { failing } from './test-errors.ts'
 import { threadId } from './thread-time.ts'
 
 /** Makes a slot live in this thread. */
@@ -143,7 +144,7 @@ function slotOf(name: string): SlotTask {
 /** @returns the processor called `step` among the exports of its file. */
 async function importProcessor(module: string, step: string): Promise<Processor> {
   const exports: Record<string, unknown> = await import(module)
-  for (const value of Object.values(exports)) if (isProcessor(value) && value.name === step) return value
+  for (const value of Object.values(exports)) if (isProcessor(value) && value.name === step) return failing(value)
   throw new FatalError('topology', `${module} exports no processor called ${step}`)
 }
 

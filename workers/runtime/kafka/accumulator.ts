@@ -8,6 +8,7 @@ import { CompressionTypes, type Message, type Producer, type RecordMetadata } fr
 import type { Config } from '../config.ts'
 import type { Micros } from '../definitions.ts'
 import { classify, FatalError, oneLine, RetryableError } from '../errors.ts'
+import { mayFail } from '../test-errors.ts'
 import { SendQueues, type OutgoingMessage, type Owner, type Taken } from './send-queues.ts'
 
 const firstBackoffMs = 50
@@ -241,7 +242,9 @@ export class Accumulator {
       topic,
       messages: grouped(batch.filter(({ queue }) => queue.topic === topic)),
     }))
+    mayFail('publish')
     const answers = await this.#options.producer.sendBatch({ topicMessages, acks: -1, compression })
+    mayFail('publish')
     assertAnswered(batch, answers)
     for (const { topicName, partition, baseOffset } of answers) {
       const places = this.#places.get(`${topicName}:${partition}`)

@@ -7,6 +7,7 @@ import './mend-ioredis.ts'
 import { Redis } from 'ioredis'
 import type { Config } from '../config.ts'
 import { FatalError, RetryableError, classify, oneLine } from '../errors.ts'
+import { mayFail } from '../test-errors.ts'
 import { guarded } from '../test-switches.ts'
 import type { Change } from './engine.ts'
 import { generationField } from './version.ts'
@@ -219,7 +220,10 @@ export class RedisStore {
     }
     const head = [checkpointScript, 1, this.#key(name), token, expected ?? '', offset, appendTime ?? '', set.length / 2]
     // As a list: a call with some hundred thousand arguments overflows the stack.
-    return (await this.#redis.call('EVAL', [...head, ...set, ...deleted])) === 1
+    mayFail('checkpoint')
+    const answer = await this.#redis.call('EVAL', [...head, ...set, ...deleted])
+    mayFail('checkpoint')
+    return answer === 1
   }
 
   /** Forgets a slot: it goes on from its newest snapshot, or begins at the start of the log. */
