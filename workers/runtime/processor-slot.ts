@@ -228,7 +228,9 @@ export class ProcessorSlot implements Slot {
     metrics.batchSize.observe({ step }, messages.length)
     if (packed.dropped > 0) metrics.dropped.inc({ step, topic }, packed.dropped)
     if (answer.crash !== undefined) return this.#crashed(task, messages, answer.crash)
-    const faults = await this.#faults.judge(task.refusals, packed, answer)
+    const known = new Set(schemas.map(([id]) => id))
+    const missed = [...packed.unknown.keys()].filter((id) => !known.has(id))
+    const faults = await this.#faults.judge(task.refusals, packed, answer, missed)
     if (this.#isOver(task)) return
     metrics.recordsIn.inc({ step, topic }, answer.records)
     metrics.bytesIn.inc({ step, topic }, messages.reduce((sum, { value }) => sum + (value?.length ?? 0), 0)) // prettier-ignore

@@ -30,6 +30,8 @@ export interface Decoded {
   /** Of redriven copies among the records, by index: where the record stood first. */
   readonly originals: Map<number, number>
   readonly refused: Refused[]
+  /** Ids of schemas that the registry does not know. */
+  readonly missed: readonly number[]
   bytes: number
   /** Bytes of the records. */
   written: number
@@ -53,10 +55,10 @@ export class SinkDecoder {
 
   /** Decodes what is new, which then counts as accepted; schemas that are not known yet are asked for first. */
   async decode(messages: readonly KafkaMessage[], over: () => boolean): Promise<Decoded | undefined> {
-    await this.#learn(messages)
+    const missed = await this.#learn(messages)
     if (over()) return undefined
     const { intake } = this.#options
-    const decoded: Decoded = { records: [], sources: [], origins: [], originals: new Map(), refused: [], bytes: 0, written: 0, dropped: 0 } // prettier-ignore
+    const decoded: Decoded = { records: [], sources: [], origins: [], originals: new Map(), refused: [], missed, bytes: 0, written: 0, dropped: 0 } // prettier-ignore
     for (const message of messages) {
       decoded.bytes += message.value?.length ?? 0
       const admitted = intake.accepts(message)
@@ -68,14 +70,18 @@ export class SinkDecoder {
     return decoded
   }
 
-  async #learn(messages: readonly KafkaMessage[]): Promise<void> {
+  /** @returns ids of schemas that the registry does not know */
+  async #learn(messages: readonly KafkaMessage[]): Promise<readonly number[]> {
     const { decoder, registry } = this.#options
+    const missed = new Set<number>()
     for (const { value, timestamp } of messages) {
       const id = value === null ? undefined : schemaIdOf(value)
       if (id === undefined || decoder.knows(id)) continue
       const schema = await registry.schema(id, Number(timestamp))
-      if (schema !== undefined) decoder.learn(id, schema)
+      if (schema === undefined) missed.add(id)
+      else decoder.learn(id, schema)
     }
+    return [...missed]
   }
 
   #decodeOne(decoded: Decoded, message: KafkaMessage, origin: string, original: number | undefined): void {

@@ -151,7 +151,8 @@ export class SinkSlot implements Slot {
     if (last === undefined) return
     const decoded = await this.#decoder.decode(messages, () => ownership.over)
     if (decoded === undefined) return
-    if (decoded.refused.some(({ dead }) => dead.code === 'undecodable')) await this.#shared.registry.assertOwnSchemas()
+    if (decoded.refused.some(({ dead }) => dead.code === 'undecodable'))
+      await this.#shared.registry.assertOwnSchemas(decoded.missed)
     if (ownership.over) return
     const started = performance.now()
     const nextOffset = Number(last.offset) + 1

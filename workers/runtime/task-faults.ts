@@ -43,10 +43,16 @@ export class TaskFaults {
 
   /**
    * Decides whether what is at fault are records.
+   * @param missed ids of schemas that the registry did not know
    * @returns the faults, in the order of the log
    * @throws FatalError where it is the step, or what it stands on
    */
-  async judge(refusals: Refusals, packed: PackedTask, answer: TaskResult): Promise<readonly LetterFault[]> {
+  async judge(
+    refusals: Refusals,
+    packed: PackedTask,
+    answer: TaskResult,
+    missed: readonly number[],
+  ): Promise<readonly LetterFault[]> {
     const { leftOut } = this.#options.intake
     for (const id of answer.struck) leftOut.strikeId(id)
     for (const offset of packed.poisoned) leftOut.add(offset, this.#poison.get(offset) ?? '')
@@ -55,7 +61,7 @@ export class TaskFaults {
       return []
     }
     const faults = [...packed.faults, ...answer.faults].toSorted((a, b) => a.offset - b.offset)
-    if (faults.some(({ code }) => code === 'undecodable')) await this.#options.registry.assertOwnSchemas()
+    if (faults.some(({ code }) => code === 'undecodable')) await this.#options.registry.assertOwnSchemas(missed)
     const refused = new Map(faults.filter(isOfRecord).map((fault) => [fault.offset, fault]))
     refusals.judge(outcomesOf(packed, refused))
     return faults.map((fault): LetterFault => {

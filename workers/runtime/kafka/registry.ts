@@ -14,6 +14,8 @@ const conflictPauseMs = 150
 const replicationMs = 5_000
 /** A control holds for so long. */
 const controlMs = 1_000
+/** Of the ids that were not known before a record is called unreadable. */
+const mostAskedAgain = 32
 /** An id that is not known is asked for again after so long. */
 const againMs = 500
 
@@ -91,11 +93,24 @@ export class Registry {
 
   /**
    * The control before a record is called unreadable: a registry that was emptied, or exchanged for another, makes every record
-   * unreadable that names one of its ids.
-   * @throws FatalError where it does not hold our schemas under the ids that it gave us, RetryableError where it does not answer
+   * unreadable that names one of its ids. What it did not know may be known again by now: it is asked once more, between two controls.
+   * @param missed ids that it did not know when the records were read
+   * @throws FatalError where it does not hold our schemas under the ids that it gave us, RetryableError where it does not answer or
+   *   knows what it did not know
    */
-  async assertOwnSchemas(): Promise<void> {
-    if (performance.now() - this.#heldAt < controlMs) return
+  async assertOwnSchemas(missed: readonly number[] = []): Promise<void> {
+    if (missed.length === 0) return this.#assertOwn(controlMs)
+    await this.#assertOwn(0)
+    const client = this.#connect()
+    for (const id of missed.slice(0, mostAskedAgain))
+      if ((await this.#fetch(id, client)) !== undefined)
+        throw new RetryableError('unavailable', `The schema registry at ${this.#host} knows schema ${id}, which it did not know before`) // prettier-ignore
+    await this.#assertOwn(0)
+  }
+
+  /** @param sinceMs a control holds for so long */
+  async #assertOwn(sinceMs: number): Promise<void> {
+    if (performance.now() - this.#heldAt < sinceMs) return
     for (const [topic, known] of this.#ids) {
       const id = await known
       // A client of its own remembers nothing yet.

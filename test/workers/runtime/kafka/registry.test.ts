@@ -56,6 +56,19 @@ it('a registry that breaks off in the middle of an answer is asked anew', async 
 })
 
 describe('a schema that the registry does not know', () => {
+  it('makes no record unreadable where it is known again when the control passes', async () => {
+    const { registry } = await registryThatKnowsFrom(2)
+    expect(await registry.schema(7)).toBeUndefined()
+    await expect(registry.assertOwnSchemas([7])).rejects.toThrow(RetryableError)
+  })
+
+  it('makes a record unreadable where it is still not known', async () => {
+    const { registry, asked } = await registryThatKnowsFrom(Infinity)
+    expect(await registry.schema(7)).toBeUndefined()
+    await registry.assertOwnSchemas([7])
+    expect(asked()).toBe(2)
+  })
+
   it('is asked for again where the message that names it is new', async () => {
     const { registry, asked } = await registryThatKnowsFrom(3)
     expect(await registry.schema(7, Date.now())).toContain('MarketTrade')
