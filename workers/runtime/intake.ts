@@ -1,7 +1,7 @@
 /** The queue of one slot between fetch and work: messages in order, which of them are new and meant for it, and their bytes. */
 import type { KafkaMessage } from 'kafkajs'
 import { PoisonError } from './errors.ts'
-import { headerFault, placeOf, redriveOf } from './headers.ts'
+import { headerFault, isRedriven, placeOf, redriveOf } from './headers.ts'
 import { LeftOut } from './left-out.ts'
 import { Positions } from './position.ts'
 
@@ -65,6 +65,21 @@ export class Intake {
   before(offset: number, most: number): number {
     const count = this.#messages.findIndex((message, index) => index >= most || Number(message.offset) >= offset)
     return count < 0 ? this.#messages.length : count
+  }
+
+  /**
+   * @returns up to `most` messages to be worked off together. Redriven copies stand apart from what comes before them: read again
+   *   from before it, the log brings a record first, which is left out again, and its copy behind it.
+   */
+  batch(most: number): KafkaMessage[] {
+    const end = Math.min(most, this.#messages.length)
+    let count = 1
+    while (count < end && !this.#beginsCopies(count)) count++
+    return this.take(Math.min(count, most))
+  }
+
+  #beginsCopies(index: number): boolean {
+    return isRedriven(this.#messages[index]?.headers) && !isRedriven(this.#messages[index - 1]?.headers)
   }
 
   /** @returns up to `limit` messages, taken out. */

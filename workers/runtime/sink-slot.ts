@@ -146,7 +146,7 @@ export class SinkSlot implements Slot {
 
   async #batch(task: Task): Promise<void> {
     const { ownership, expected, acceptedUntil } = task
-    const messages = this.#intake.take(rowsPerTransaction)
+    const messages = this.#intake.batch(rowsPerTransaction)
     const last = messages.at(-1)
     if (last === undefined) return
     const decoded = await this.#decoder.decode(messages, () => ownership.over)

@@ -24,7 +24,7 @@ export class Suspects {
 
   /** @returns the messages of the next task, at most `most`; a suspect is alone in its. */
   take(intake: Intake, most: number): KafkaMessage[] {
-    if (this.#suspect === undefined) return intake.take(most)
+    if (this.#suspect === undefined) return intake.batch(most)
     return intake.take(intake.before(this.#suspect, most) || 1)
   }
 

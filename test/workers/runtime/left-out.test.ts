@@ -43,6 +43,19 @@ describe('a redriven copy', () => {
     expect(intake.accepts(copy(9))).toBeUndefined()
   })
 
+  it('is worked off after the batch that holds the record itself, which is left out again where the log is read once more', () => {
+    const intake = new Intake('sink')
+    const plain = (offset: number) => message(offset, { origin: 'feed', position: sequencePosition(offset) })
+    const copies = [51, 52].map((offset) => ({ ...copy(9), offset: String(offset) }))
+    intake.add([plain(9), plain(10), ...copies, plain(53)])
+    const offsets = (most: number) => intake.batch(most).map(({ offset }) => Number(offset))
+    expect(offsets(100)).toEqual([9, 10])
+    expect(offsets(1)).toEqual([51])
+    expect(offsets(100)).toEqual([52, 53])
+    expect(offsets(100)).toEqual([])
+    expect(intake.bytes).toBe(0)
+  })
+
   it('that says nothing that can be understood is passed over', () => {
     const intake = intakeWith([9, 'a'])
     for (const text of ['', '-9', '9.0', '9 twice', '1e1', '0x9', '99999999999999999999'])
