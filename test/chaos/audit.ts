@@ -4,18 +4,22 @@ import { checkActivity, checkCandles, checkChain } from '../../ops/local/demo/ch
 import { openTables, type Tables } from '../../ops/local/demo/database.ts'
 import type { Exchange } from '../../ops/local/exchange/exchange.ts'
 import { topics } from '../../schemas/topics.ts'
-import type { DeadLetter } from '../../schemas/types.ts'
-import { Decoder, schemaIdOf, schemaText } from '../../workers/runtime/codec.ts'
+import { Decoder } from '../../workers/runtime/codec.ts'
 import { loadConfig, type Config } from '../../workers/runtime/config.ts'
 import { connectDatabase } from '../../workers/runtime/database.ts'
 import type { Processor, Sink, Step, Topic } from '../../workers/runtime/definitions.ts'
+import { isRedriven } from '../../workers/runtime/headers.ts'
 import { createKafka, createNames } from '../../workers/runtime/kafka/client.ts'
 import { Registry } from '../../workers/runtime/kafka/registry.ts'
 import { loadWatch } from '../../workers/runtime/load-watch.ts'
 import { createLogger } from '../../workers/runtime/logger.ts'
 import { createSinkWriter } from '../../workers/runtime/sink-writer.ts'
 import { RedisStore } from '../../workers/runtime/state/redis-store.ts'
+import { Dirt } from './dirty/dirt.ts'
+import { ForeignBalance } from './dirty/foreign-balance.ts'
+import type { ForeignLedger } from './dirty/foreign-producer.ts'
 import { MarketLedger } from './ledger.ts'
+import { learn, Letters } from './letters.ts'
 import { readTopic, type Ends, type Entry } from './log.ts'
 import { Reference } from './reference.ts'
 import { ReferenceTables } from './tables.ts'
@@ -26,6 +30,10 @@ export interface AuditOptions {
   readonly steps: readonly Step[]
   readonly exchange?: Pick<Exchange, 'ledger' | 'tradesOf'>
   readonly chain?: Pick<Chain, 'canonical' | 'chainId'>
+  /** What was done on purpose. */
+  readonly dirt?: Dirt
+  /** What a foreign producer wrote. */
+  readonly foreign?: ForeignLedger
 }
 
 export interface TopicReport {
@@ -47,11 +55,14 @@ export interface Audit {
   readonly differences: readonly string[]
 }
 
+/** Foreign trades are taken by some steps and refused by others. */
+const feedVenue = 'binance-spot'
+
 const isProcessor = (step: Step): step is Processor => step.kind === 'processor'
 const isSink = (step: Step): step is Sink => step.kind === 'sink'
 
 /** Reads everything once and compares. */
-export async function audit({ env, steps, exchange, chain }: AuditOptions): Promise<Audit> {
+export async function audit({ env, steps, exchange, chain, dirt = new Dirt(), foreign }: AuditOptions): Promise<Audit> {
   const config = loadConfig({ ...env, LOG_LEVEL: 'silent' })
   const names = createNames(config.namespace)
   const kafka = createKafka(config, createLogger(config, 'audit'))
@@ -59,18 +70,19 @@ export async function audit({ env, steps, exchange, chain }: AuditOptions): Prom
   const processors = steps.filter(isProcessor)
   const sinks = steps.filter(isSink)
   const schemaIds = await registry.registerAll(new Set([...processors.flatMap(({ outputs }) => outputs), topics.deadLetters])) // prettier-ignore
-  const reference = new Reference({ processors, watch: loadWatch(config.watchFile), registry, schemaIds })
-  const expectedTables = await ReferenceTables.create({ databaseUrl: config.databaseUrl, sinks, registry })
+  const reference = new Reference({ processors, watch: loadWatch(config.watchFile), registry, schemaIds, dirt })
+  const expectedTables = await ReferenceTables.create({ databaseUrl: config.databaseUrl, sinks, registry, dirt })
   const found = openTables(config.databaseUrl)
   const ledger = new MarketLedger(registry)
-  const letters = new Letters(registry)
+  const letters = new Letters(registry, dirt)
+  const balance = new ForeignBalance(foreign)
   await admin.connect()
   try {
     const reports: TopicReport[] = []
     const ends = new Map<Topic, Ends>()
     for (const topic of topicsOf(steps)) {
       const count = new Count(registry, topic)
-      const takers = [count, reference, expectedTables, letters, ...(exchange === undefined ? [] : [ledger])]
+      const takers = [count, reference, expectedTables, letters, balance, ...(exchange === undefined ? [] : [ledger])]
       const end = await readTopic({ kafka, admin, names }, topic, async (entry) => {
         for (const taker of takers) await taker.take(entry)
       })
@@ -80,7 +92,9 @@ export async function audit({ env, steps, exchange, chain }: AuditOptions): Prom
     const differences = [
       ...(await reference.differences()),
       ...(await expectedTables.differences(found)),
-      ...letters.differences(reference.deadLetters),
+      ...letters.differences(new Set([...reference.deadLetters, ...expectedTables.deadLetters])),
+      ...balance.differences(steps, letters.all),
+      ...dirt.differences(letters.all),
       ...(await offsetDifferences(config, processors, sinks, ends)),
       ...(exchange === undefined ? [] : await ledger.differences(exchange, found)),
       ...(await checks(found, exchange, chain)),
@@ -109,7 +123,7 @@ function topicsOf(steps: readonly Step[]): readonly Topic[] {
 
 async function checks(tables: Tables, exchange: unknown, chain: AuditOptions['chain']): Promise<string[]> {
   const made = [
-    ...(exchange === undefined ? [] : [await checkCandles(tables)]),
+    ...(exchange === undefined ? [] : [await checkCandles(tables, feedVenue)]),
     ...(chain === undefined ? [] : [await checkChain(chain, tables), await checkActivity(tables)]),
   ]
   return made.filter(({ ok }) => !ok).map(({ name, detail }) => `${name}: ${detail}`)
@@ -160,9 +174,9 @@ class Count {
     this.#decoder = new Decoder(topic)
   }
 
-  async take({ accepted, mark, message: { value } }: Entry): Promise<void> {
+  async take({ accepted, mark, foreign, message: { value, headers } }: Entry): Promise<void> {
     this.#messages++
-    if (accepted || mark !== undefined || value === null) return
+    if (foreign !== undefined || isRedriven(headers) || accepted || mark !== undefined || value === null) return
     this.#duplicates++
     await learn(this.#decoder, value, this.#registry)
     const record = this.#decoder.decode(value)
@@ -172,38 +186,4 @@ class Count {
   report(): TopicReport {
     return { name: this.#topic.name, messages: this.#messages, duplicates: this.#duplicates, duplicateIds: this.#ids.size } // prettier-ignore
   }
-}
-
-/** The dead letters: what is too late is so without faults too, and anything else should not be there. */
-class Letters {
-  readonly #registry: Registry
-  readonly #decoder = new Decoder<DeadLetter>(topics.deadLetters)
-  readonly #found = new Map<string, string>()
-
-  constructor(registry: Registry) {
-    this.#registry = registry
-    this.#decoder.learn(0, schemaText(topics.deadLetters.name))
-  }
-
-  async take({ topic, accepted, message: { value } }: Entry): Promise<void> {
-    if (topic !== topics.deadLetters || !accepted || value === null) return
-    await learn(this.#decoder, value, this.#registry)
-    const { id, error } = this.#decoder.decode(value)
-    this.#found.set(id, error)
-  }
-
-  differences(expected: ReadonlySet<string>): string[] {
-    const surplus = [...this.#found]
-      .filter(([id]) => !expected.has(id))
-      .map(([id, error]) => `dlq.v1 holds ${id}: ${error}`)
-    const lacking = [...expected].filter((id) => !this.#found.has(id)).map((id) => `dlq.v1 lacks ${id}`)
-    return [...surplus, ...lacking].slice(0, 10)
-  }
-}
-
-async function learn(decoder: Decoder<object>, value: Buffer, registry: Registry): Promise<void> {
-  const id = schemaIdOf(value)
-  if (id === undefined || decoder.knows(id)) return
-  const schema = await registry.schema(id)
-  if (schema !== undefined) decoder.learn(id, schema)
 }

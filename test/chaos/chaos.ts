@@ -18,6 +18,10 @@ import { startStack, type Stack } from '../../ops/local/stack.ts'
 import { cryptoIntel } from '../../topologies/crypto-intel.ts'
 import type { Step } from '../../workers/runtime/definitions.ts'
 import { audit, type Audit } from './audit.ts'
+import { DirtyRun, type DirtyOptions } from './dirty/dirty-run.ts'
+import { ErrorFile } from './dirty/error-file.ts'
+import { redriveMadeUp } from './dirty/redriving.ts'
+import { RegistryDoor } from './dirty/registry-door.ts'
 import { Fleet } from './fleet.ts'
 import { Injector } from './inject.ts'
 import { injections, nameOf, type Injection, type Kind } from './plan.ts'
@@ -37,6 +41,8 @@ export interface ChaosOptions {
   readonly only?: (injection: Injection) => boolean
   /** Whether to wait at the end until every alert is delivered; a claim of a killed dispatcher lasts a minute. */
   readonly delivered: boolean
+  /** Bad messages, and errors thrown at records. */
+  readonly dirty: DirtyOptions
   readonly onProgress: (line: string) => void
 }
 
@@ -54,6 +60,16 @@ export interface ChaosReport extends Audit {
   readonly recordsPerSecond: number
   readonly injections: readonly Struck[]
   readonly reorganisations: number
+  /** Messages of the foreign producer, by kind. */
+  readonly foreign: Readonly<Record<string, number>>
+  /** Errors thrown in the workers, by place. */
+  readonly thrown: Readonly<Record<string, number>>
+  /** The step that threw at everything for a while; null where none got as far as that. */
+  readonly bug: string | null
+  /** Dead letters that were sent back. */
+  readonly redriven: number
+  /** Processes that ended by themselves when they were expected to. */
+  readonly expectedEnds: readonly string[]
 }
 
 const secret = 'whsec_Y2hhb3NjaGFvc2NoYW9zY2hhb3NjaGFvcw=='
@@ -82,18 +98,23 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
 
 async function run(options: ChaosOptions, takedown: Takedown): Promise<ChaosReport> {
   const say = options.onProgress
-  const [feeds, { stack, proxies, env: servers }] = await Promise.all([startFeeds(options, takedown), startServers(takedown)]) // prettier-ignore
-  const env = { ...servers, ...describe(feeds, takedown) }
+  const [feeds, { stack, proxies, door, env: servers }] = await Promise.all([startFeeds(options, takedown), startServers(takedown)]) // prettier-ignore
+  const { errors, env: described } = describe(feeds, takedown)
+  const env = { ...servers, ...described }
   await prepare(env, () => {})
   say('servers and feeds are up')
   const groups = groupSteps()
   const folder = join(localFolder, 'logs', `chaos-${process.pid}`)
   const fleet = new Fleet({ topology: cryptoIntel.name, groups, env, folder })
   takedown.add(() => fleet.stop())
+  const direct = { ...env, ...stack.env }
+  const genuineKey = `binance-spot:${feeds.exchange.symbols[0]}`
+  const dirty = await DirtyRun.open(options.dirty, { env: direct, seed: options.seed, steps: cryptoIntel.steps, errors, genuineKey }) // prettier-ignore
+  takedown.add(() => dirty.close())
   await Promise.all(groups.map(({ name }) => fleet.add(name)))
   const tables = openTables(stack.env.DATABASE_URL)
   takedown.add(() => tables.close())
-  const standing = await Standing.open({ ...env, ...stack.env }, cryptoIntel.steps)
+  const standing = await Standing.open(direct, cryptoIntel.steps)
   takedown.add(() => standing.close())
   say('workers are up')
 
@@ -102,18 +123,30 @@ async function run(options: ChaosOptions, takedown: Takedown): Promise<ChaosRepo
   feeds.exchange.arm()
   feeds.chain.arm()
   const until = AbortSignal.timeout(options.minutes * 60_000)
-  const injector = new Injector({ fleet, servers: stack.servers, proxies, sessionMs }, options.seed)
+  const injector = new Injector(
+    { fleet, servers: stack.servers, proxies, sessionMs, errors, door, hidden: () => dirty.useNewerVersion() },
+    options.seed,
+  )
   const [struck, reorganisations] = await Promise.race([
-    Promise.all([strike(options, injector, progress, began, until), reorganise(options, feeds.chain, until)]),
+    Promise.all([
+      strike(options, injector, progress, began, until),
+      reorganise(options, feeds.chain, until),
+      dirty.run(until),
+    ]),
     feeds.chain.failed,
   ])
   const durationS = (performance.now() - began) / 1_000
   say('draining')
   const left = await settle(options, feeds, fleet, tables, standing)
+  say('redriving')
+  const dirt = await dirty.over(await standing.ends())
+  const redriven = await redriveMadeUp(direct)
+  left.push(...(await workedOff(options, fleet, tables, standing)))
   await progress.stop()
+  const logs = fleet.logs()
   await fleet.stop()
   say('comparing')
-  const compared = await audit({ env, steps: cryptoIntel.steps, exchange: feeds.exchange, chain: feeds.chain })
+  const compared = await audit({ env: direct, steps: cryptoIntel.steps, exchange: feeds.exchange, chain: feeds.chain, dirt, foreign: dirty.foreign.ledger }) // prettier-ignore
   const alerts = options.delivered ? (await checkAlerts(feeds.receivers, tables, false)).checks : []
   const fed = ['market.trades.v1', 'market.quotes.v1', 'chain.blocks.v1']
   const records = compared.topics.reduce((sum, { name, messages }) => sum + (fed.includes(name) ? messages : 0), 0)
@@ -124,14 +157,23 @@ async function run(options: ChaosOptions, takedown: Takedown): Promise<ChaosRepo
     recordsPerSecond: Math.round(records / durationS),
     injections: await Promise.all(struck),
     reorganisations,
+    foreign: countBy([...dirty.foreign.ledger.values()].map(({ kind }) => kind.name)),
+    thrown: Object.fromEntries(errors.thrown()),
+    bug: dirty.bug ?? null,
+    redriven,
+    expectedEnds: fleet.expectedEnds,
     differences: [
       ...left.map((line) => `after ${drainMs / 1_000} s ${line}`),
       ...fleet.faults,
+      ...dirty.bugFaults(logs),
       ...compared.differences,
       ...alerts.filter(({ ok }) => !ok).map(({ name, detail }) => `${name}: ${detail}`),
     ],
   }
 }
+
+const countBy = (names: readonly string[]): Record<string, number> =>
+  Object.fromEntries([...Map.groupBy(names, (name) => name)].map(([name, { length }]) => [name, length]))
 
 /** Kinds of steps are processes of their own. */
 function groupSteps(): { name: Kind; steps: string[] }[] {
@@ -168,17 +210,19 @@ export async function startServers(takedown: Takedown) {
   }
   takedown.add(async () => void (await Promise.all(Object.values(proxies).map((proxy) => proxy.close()))))
   const { env } = stack
+  const door = await RegistryDoor.open(proxies.registry.before(env.SCHEMA_REGISTRY_URL))
+  takedown.add(() => door.close())
   const proxied: Record<string, string> = {
     KAFKA_BROKERS: proxies.kafka.before(env.KAFKA_BROKERS),
-    SCHEMA_REGISTRY_URL: proxies.registry.before(env.SCHEMA_REGISTRY_URL),
+    SCHEMA_REGISTRY_URL: door.url,
     DATABASE_URL: proxies.postgres.before(env.DATABASE_URL),
     REDIS_URL: proxies.redis.before(env.REDIS_URL),
   }
-  return { stack, proxies, env: proxied }
+  return { stack, proxies, door, env: proxied }
 }
 
-/** @returns the variables that tell the workers of the feeds */
-function describe({ exchange, chain, receivers }: Feeds, takedown: Takedown): Record<string, string> {
+/** @returns the variables that tell the workers of the feeds, and the file by which they are told where to throw */
+function describe({ exchange, chain, receivers }: Feeds, takedown: Takedown) {
   const folder = mkdtempSync(join(tmpdir(), 'crypto-intel-chaos-'))
   takedown.add(async () => rmSync(folder, { recursive: true, force: true }))
   const watchFile = join(folder, 'watch.yaml')
@@ -197,7 +241,9 @@ function describe({ exchange, chain, receivers }: Feeds, takedown: Takedown): Re
     channels: { webhook: { kind: 'webhook', url: receivers.webhookUrl, secretFrom: 'CHAOS_SECRET' } },
   }
   writeFileSync(watchFile, stringify(watch))
-  return {
+  const errors = new ErrorFile(folder)
+  const env: Record<string, string> = {
+    ...errors.env,
     WATCH_FILE: watchFile,
     CHAOS_SECRET: secret,
     BINANCE_SPOT_REST_URL: exchange.restUrl,
@@ -207,6 +253,7 @@ function describe({ exchange, chain, receivers }: Feeds, takedown: Takedown): Re
     SNAPSHOT_MS: String(snapshotMs),
     LOG_LEVEL: 'info',
   }
+  return { errors, env }
 }
 
 async function strike(
@@ -247,7 +294,7 @@ async function reorganise({ seed }: ChaosOptions, chain: Chain, until: AbortSign
 
 /** Ends the feeds and waits until the pipeline has worked off everything. @returns what it has not */
 async function settle(
-  { delivered }: ChaosOptions,
+  options: ChaosOptions,
   { exchange, chain }: Feeds,
   fleet: Fleet,
   tables: ReturnType<typeof openTables>,
@@ -259,6 +306,16 @@ async function settle(
   // The venue's time goes on while its trades rest, so that every window closes.
   await sleep(2_000)
   exchange.pause('all')
+  return workedOff(options, fleet, tables, standing)
+}
+
+/** Waits until nothing is before any step. @returns what still is */
+async function workedOff(
+  { delivered }: ChaosOptions,
+  fleet: Fleet,
+  tables: ReturnType<typeof openTables>,
+  standing: Standing,
+): Promise<string[]> {
   const deadline = performance.now() + drainMs
   for (;;) {
     const left = await drain(fleet, cryptoIntel.steps, tables, drainMs, delivered)

@@ -1,5 +1,5 @@
 /** Worker processes by kind of step, several replicas of each: killed, frozen, added, removed, and started again when they end. */
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { leanWorker, projectFolder } from '../../ops/local/paths.ts'
@@ -45,9 +45,12 @@ export class Fleet {
   readonly groups: readonly FleetGroup[]
   /** Processes that ended without having been asked to, or in disorder. */
   readonly faults: string[] = []
+  /** Processes that ended by themselves when they were expected to. */
+  readonly expectedEnds: string[] = []
   readonly #options: FleetOptions
   readonly #members = new Set<Member>()
   #made = 0
+  #mayEndUntil = -Infinity
   #stopping = false
 
   constructor(options: FleetOptions) {
@@ -110,9 +113,21 @@ export class Fleet {
     this.#signal(member, 'SIGCONT')
   }
 
+  /** For so long a process may end by itself, as it does when all that it runs has failed. */
+  mayEnd(forMs: number): void {
+    this.#mayEndUntil = performance.now() + forMs
+  }
+
   /** What a replica has logged so far. */
   log({ name }: Replica): string {
     return readFileSync(join(this.#options.folder, `${name}.log`), 'utf8')
+  }
+
+  /** What all replicas have logged, those that are gone too. */
+  logs(): string[] {
+    const { folder } = this.#options
+    const files = readdirSync(folder).filter((name) => name.endsWith('.log'))
+    return files.map((name) => readFileSync(join(folder, name), 'utf8'))
   }
 
   /** The text of /metrics of each process that answers. */
@@ -193,7 +208,8 @@ export class Fleet {
       return
     }
     if (member.state === 'starting') return
-    if (member.state !== 'killed') this.faults.push(`${member.name} ended by itself with ${how}`)
+    const expected = how === 'exit code 1' && performance.now() < this.#mayEndUntil
+    if (member.state !== 'killed') (expected ? this.expectedEnds : this.faults).push(`${member.name} ended by itself with ${how}`) // prettier-ignore
     member.state = 'starting'
     setTimeout(() => void this.#start(member), restartMs)
   }

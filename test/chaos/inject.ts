@@ -3,6 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { seeded, type Random } from '../../ops/local/chain/random.ts'
 import type { ServerName, Stack } from '../../ops/local/stack.ts'
+import type { FaultPlace } from '../../workers/runtime/test-errors.ts'
+import type { ErrorFile } from './dirty/error-file.ts'
+import type { RegistryDoor } from './dirty/registry-door.ts'
 import type { Fleet, Replica } from './fleet.ts'
 import { type Injection, type Kind, type WorkerFault } from './plan.ts'
 import type { Proxy } from './proxy.ts'
@@ -13,12 +16,20 @@ export interface Targets {
   readonly proxies: Readonly<Record<ServerName, Proxy>>
   /** Of the workers' groups; a frozen worker stays so for longer. */
   readonly sessionMs: number
+  readonly errors: ErrorFile
+  readonly door: RegistryDoor
+  /** Called while the registry answers as an empty one. */
+  readonly hidden: () => Promise<void>
 }
 
 /** Beside the first one; more would only be slow. */
 const mostReplicas = 2
 const readyMs = 60_000
 const snapshotWaitMs = 15_000
+/** A process may end a little later than the errors. */
+const afterMs = 5_000
+/** Of the calls at each place, those that throw: as many as leave something to go on with. */
+const shares: Readonly<Record<FaultPlace, number>> = { publish: 0.1, 'dead-letter': 0.5, copy: 0.3, commit: 0.2, checkpoint: 0.2, cursor: 0.5 } // prettier-ignore
 
 export class Injector {
   readonly #targets: Targets
@@ -36,6 +47,8 @@ export class Injector {
   async inject(injection: Injection, struck: () => void): Promise<void> {
     if (injection.fault === 'restart') await this.#restart(injection.on, injection.awayMs, struck)
     else if (injection.fault === 'empty') await this.#empty(struck)
+    else if (injection.fault === 'throw') await this.#throw(injection, struck)
+    else if (injection.fault === 'hide') await this.#hide(injection.forMs, struck)
     else await this.#strike(injection.fault, injection.on, struck)
   }
 
@@ -47,6 +60,24 @@ export class Injector {
     await sleep(awayMs)
     await servers[name]?.restart()
     await proxies[name].open()
+  }
+
+  /** Has workers throw at a place. Where all that a process runs fails of it, the process ends. */
+  async #throw({ on, sort, forMs }: Injection & { fault: 'throw' }, struck: () => void): Promise<void> {
+    const { errors, fleet } = this.#targets
+    if (sort === 'unknown') fleet.mayEnd(forMs + afterMs)
+    struck()
+    errors.write({ ...errors.content, places: { [on]: { share: shares[on], sort } } })
+    await sleep(forMs)
+    errors.write({ ...errors.content, places: {} })
+  }
+
+  async #hide(forMs: number, struck: () => void): Promise<void> {
+    const { door, hidden } = this.#targets
+    door.emptied = true
+    struck()
+    await Promise.all([hidden(), sleep(forMs)])
+    door.emptied = false
   }
 
   /** Redis runs on and knows nothing any more; first a snapshot is waited for, so that there is something to go on from. */

@@ -24,8 +24,8 @@ export class MarketLedger {
 
   /** Takes the next message of any topic. */
   async take(entry: Entry): Promise<void> {
-    const { topic, accepted, mark, message } = entry
-    if (!accepted || mark !== undefined || message.value === null) return
+    const { topic, accepted, mark, message, foreign } = entry
+    if (foreign !== undefined || !accepted || mark !== undefined || message.value === null) return
     if (topic === topics.marketTrades) await this.#trade(message.value)
     else if (topic === topics.marketQuotes) await this.#quote(entry, message.value)
   }

@@ -1,7 +1,7 @@
 /** The topics as a run left them: every message once, in order, with the verdict of the position rule. */
 import type { Admin, Kafka, KafkaMessage } from 'kafkajs'
 import type { Topic } from '../../workers/runtime/definitions.ts'
-import { markOf, placeOf } from '../../workers/runtime/headers.ts'
+import { isRedriven, markOf, placeOf } from '../../workers/runtime/headers.ts'
 import type { Names } from '../../workers/runtime/kafka/client.ts'
 import { followTopic } from '../../workers/runtime/kafka/read.ts'
 import { Positions, type Placed } from '../../workers/runtime/position.ts'
@@ -16,9 +16,14 @@ export interface Entry {
   readonly message: KafkaMessage
   readonly place: Placed | undefined
   readonly mark: Mark | undefined
-  /** False where the position rule drops it. */
+  /** False where the position rule drops it, and where it is meant for one step alone. */
   readonly accepted: boolean
+  /** What the run's own foreign producer says of a message that it wrote. */
+  readonly foreign: string | undefined
 }
+
+/** By this header the messages of the run's own foreign producer are known. */
+export const foreignHeader = 'foreign'
 
 /** Where the log of each partition ends. */
 export type Ends = ReadonlyMap<number, number>
@@ -41,9 +46,20 @@ export async function readTopic(
   const positions = new Map(stretches.map(({ partition }) => [partition, new Positions()]))
   await followTopic(options, name, stretches, (message, partition) => {
     const place = placeOf(message.headers)
-    const accepted = place === undefined || (positions.get(partition)?.accept(place) ?? false)
+    const isNew =
+      place === undefined || isRedriven(message.headers) || (positions.get(partition)?.accept(place) ?? false)
+    const accepted = isNew && !isRedriven(message.headers)
     const offset = Number(message.offset)
-    return each({ topic, partition, offset, message, place, mark: markOf(message.headers), accepted })
+    return each({
+      topic,
+      partition,
+      offset,
+      message,
+      place,
+      mark: markOf(message.headers),
+      accepted,
+      foreign: message.headers?.[foreignHeader]?.toString(),
+    })
   })
   return new Map(stretches.map(({ partition, to }) => [partition, to]))
 }

@@ -1,7 +1,8 @@
 /** `npm run chaos -- --minutes 10 --seed 1 [--trades 300] [--json]`: exit code 0 where nothing was lost and nothing counted twice. */
 import { parseArgs } from 'node:util'
 import { runChaos, type ChaosReport } from './chaos.ts'
-import { kinds, workerFaults } from './plan.ts'
+import { faultPlaces } from '../../workers/runtime/test-errors.ts'
+import { kinds, sorts, workerFaults } from './plan.ts'
 
 const { values } = parseArgs({
   options: {
@@ -25,6 +26,7 @@ try {
     tradesPerSecond: number('trades'),
     pauseMs: [500, 6_000],
     delivered: true,
+    dirty: { pauseMs: [50, 1_000], oneIn: 1_000, bugMs: Math.min(60_000, number('minutes') * 10_000) },
     onProgress: (line) => void process.stderr.write(`chaos: ${line}\n`),
   })
   if (!values.json) process.stdout.write(`${render(report)}\n`)
@@ -35,6 +37,9 @@ try {
   // What else was under way would go on until the time is over.
   process.stderr.write(`chaos: ${said}\n`, () => process.exit(2))
 }
+
+const listed = (counts: Readonly<Record<string, number>>): string =>
+  Object.entries(counts).map(([name, count]) => `${name} ${count}`).join(', ') // prettier-ignore
 
 function render(report: ChaosReport): string {
   const times = (what: string): string => String(report.injections.filter((one) => one.what === what).length)
@@ -47,7 +52,12 @@ function render(report: ChaosReport): string {
     `injections    ${workerFaults.map(cell).join('')}`,
     ...kinds.map((kind) => cell(kind) + workerFaults.map((fault) => cell(times(`${fault} ${kind}`))).join('')),
     `killed and restarted: ${servers.map((name) => `${name} ${times(`restart ${name}`)}`).join(', ')}`,
-    `emptied: redis ${times('empty redis')}`,
+    `emptied: redis ${times('empty redis')}; as if emptied: registry ${times('hide registry')}`,
+    ...sorts.map((sort) => `for a while, ${sort} errors at: ${faultPlaces.map((place) => `${place} ${times(`throw ${sort} ${place}`)}`).join(', ')}`), // prettier-ignore
+    `errors thrown: ${listed(report.thrown)}`,
+    `foreign messages: ${listed(report.foreign)}`,
+    `a step that threw at everything: ${report.bug ?? 'none'}`,
+    `dead letters sent back: ${report.redriven}; processes that ended as expected: ${report.expectedEnds.length}`,
     '',
     'until every step kept up again',
     ...recoveries,

@@ -3,14 +3,14 @@ import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { openTables, type Tables } from '../../ops/local/demo/database.ts'
 import type { Sink } from '../../workers/runtime/definitions.ts'
-import { Decoder, schemaIdOf } from '../../workers/runtime/codec.ts'
 import { connectDatabase, type Database } from '../../workers/runtime/database.ts'
 import type { Registry } from '../../workers/runtime/kafka/registry.ts'
 import { migrate } from '../../workers/runtime/migrate.ts'
+import type { Dirt } from './dirty/dirt.ts'
 import type { Entry } from './log.ts'
+import { ReferenceSink } from './reference-sink.ts'
 
 const migrations = fileURLToPath(new URL('../../ops/migrations/', import.meta.url))
-const batch = 2_000
 const shown = 3
 
 export interface ReferenceTablesOptions {
@@ -18,6 +18,7 @@ export interface ReferenceTablesOptions {
   readonly databaseUrl: string
   readonly sinks: readonly Sink[]
   readonly registry: Registry
+  readonly dirt: Dirt
 }
 
 export class ReferenceTables {
@@ -25,14 +26,14 @@ export class ReferenceTables {
   readonly #name: string
   readonly #database: Database
   readonly #expected: Tables
-  readonly #waiting = new Map<Sink, object[]>()
-  readonly #decoders = new Map<Sink, Decoder<object>>()
+  readonly #sinks: readonly ReferenceSink[]
 
   private constructor(options: ReferenceTablesOptions, name: string, database: Database, expected: Tables) {
     this.#options = options
     this.#name = name
     this.#database = database
     this.#expected = expected
+    this.#sinks = options.sinks.map((sink) => new ReferenceSink(sink, database, options.registry, options.dirt))
   }
 
   static async create(options: ReferenceTablesOptions): Promise<ReferenceTables> {
@@ -45,23 +46,19 @@ export class ReferenceTables {
     return new ReferenceTables(options, name, database, openTables(url.href))
   }
 
+  /** Ids of the dead letters that the sinks write without faults too. */
+  get deadLetters(): readonly string[] {
+    return this.#sinks.flatMap(({ deadLetters }) => deadLetters)
+  }
+
   /** Takes the next message of any topic. */
-  async take({ topic, accepted, mark, message }: Entry): Promise<void> {
-    if (!accepted || mark !== undefined || message.value === null) return
-    for (const sink of this.#options.sinks) {
-      if (sink.input !== topic) continue
-      const decoder = this.#decoderOf(sink)
-      await this.#learn(decoder, message.value)
-      const waiting = this.#waiting.get(sink) ?? []
-      this.#waiting.set(sink, waiting)
-      waiting.push(decoder.decode(message.value))
-      if (waiting.length >= batch) await this.#write(sink)
-    }
+  async take(entry: Entry): Promise<void> {
+    for (const sink of this.#sinks) if (sink.topic === entry.topic) await sink.take(entry)
   }
 
   /** Compares every table row for row. @returns what is missing, and what is too much */
   async differences(found: Tables): Promise<string[]> {
-    for (const sink of this.#waiting.keys()) await this.#write(sink)
+    for (const sink of this.#sinks) await sink.flush()
     const differences: string[] = []
     for (const table of Object.keys(await found.counts())) {
       if (table === 'alert_outbox') differences.push(...(await outboxDifferences(this.#expected, found)))
@@ -74,30 +71,6 @@ export class ReferenceTables {
     await this.#expected.close()
     await this.#database.close()
     await administer(this.#options.databaseUrl, `DROP DATABASE ${this.#name} WITH (FORCE)`)
-  }
-
-  async #write(sink: Sink): Promise<void> {
-    const records = this.#waiting.get(sink) ?? []
-    this.#waiting.set(sink, [])
-    if (records.length === 0) return
-    await this.#database.use(async (connection) => {
-      await connection.query('BEGIN')
-      await sink.write(records, connection)
-      await connection.query('COMMIT')
-    })
-  }
-
-  #decoderOf(sink: Sink): Decoder<object> {
-    let decoder = this.#decoders.get(sink)
-    if (decoder === undefined) this.#decoders.set(sink, (decoder = new Decoder(sink.input)))
-    return decoder
-  }
-
-  async #learn(decoder: Decoder<object>, value: Buffer): Promise<void> {
-    const id = schemaIdOf(value)
-    if (id === undefined || decoder.knows(id)) return
-    const schema = await this.#options.registry.schema(id)
-    if (schema !== undefined) decoder.learn(id, schema)
   }
 }
 

@@ -53,8 +53,11 @@ export async function checkTrades(exchange: Pick<Exchange, 'ledger'>, tables: Ta
   return check('every trade once', faults, `${total} trades, ids and exact sums equal`)
 }
 
-/** Every candle equals the trades of its window, and every minute that has passed and traded has one. */
-export async function checkCandles(tables: Tables): Promise<Check> {
+/**
+ * Every candle equals the trades of its window, and every minute that has passed and traded has one.
+ * @param venue whose; all where it is not given
+ */
+export async function checkCandles(tables: Tables, venue?: string): Promise<Check> {
   const faults: string[] = []
   let compared = 0
   for (const [interval, length] of [
@@ -65,15 +68,15 @@ export async function checkCandles(tables: Tables): Promise<Check> {
       `WITH traded AS (
          SELECT symbol, date_bin($2::interval, ts, 'epoch') AS start, count(*) AS n, sum(size) AS volume,
                 max(price) AS high, min(price) AS low, sum(size) FILTER (WHERE side = 'buy') AS bought
-         FROM trades GROUP BY 1, 2),
-       candle AS (SELECT * FROM candles WHERE "interval" = $1),
+         FROM trades WHERE $3::text IS NULL OR venue = $3 GROUP BY 1, 2),
+       candle AS (SELECT * FROM candles WHERE "interval" = $1 AND ($3::text IS NULL OR venue = $3)),
        passed AS (SELECT symbol, max(start) AS last FROM candle GROUP BY symbol)
        SELECT coalesce(c.symbol, t.symbol) AS symbol, coalesce(c.start, t.start) AS start,
               c.trades::text || ' ' || c.volume::text AS candle, t.n::text || ' ' || t.volume::text AS traded
        FROM candle c FULL JOIN traded t USING (symbol, start) LEFT JOIN passed p ON p.symbol = t.symbol
        WHERE c.symbol IS NULL AND t.start < p.last OR t.symbol IS NULL OR c.trades <> t.n OR c.volume <> t.volume
           OR c.high <> t.high OR c.low <> t.low OR c.buy_volume <> coalesce(t.bought, 0)`,
-      [interval, length],
+      [interval, length, venue ?? null],
     )
     const [count] = await tables.query<{ n: number }>('SELECT count(*)::int AS n FROM candles WHERE "interval" = $1', [
       interval,
