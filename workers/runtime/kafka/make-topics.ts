@@ -3,6 +3,9 @@ import type { Admin, ITopicConfig, Producer, ProducerRecord, RecordMetadata } fr
 import { RetryableError } from '../errors.ts'
 import { untilAnswered } from './until-answered.ts'
 
+/** A broker makes the logs of all partitions that it is told of one after the other, before it leads the first. */
+const leadersMs = 60_000
+
 /**
  * Creates topics, and resolves when the leader of every partition answers. Those that there are already are left as they are.
  * @throws what the brokers refuse with; RetryableError where they do not answer
@@ -12,12 +15,14 @@ export async function makeTopics(admin: Admin, topics: readonly ITopicConfig[]):
   await untilAnswered(`Creating ${topics.length} topics`, () =>
     admin.createTopics({ topics: [...topics], waitForLeaders: false }),
   )
-  for (const { topic, numPartitions = 1 } of topics)
-    await untilAnswered(`Waiting for the leaders of ${topic}`, async () => {
+  for (const { topic, numPartitions = 1 } of topics) {
+    const ask = async (): Promise<void> => {
       const { length } = await admin.fetchTopicOffsets(topic)
       if (length < numPartitions)
         throw new RetryableError('unavailable', `${length} of ${numPartitions} partitions are known`)
-    })
+    }
+    await untilAnswered(`Waiting for the leaders of ${topic}`, ask, leadersMs)
+  }
 }
 
 /**
