@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import type { Admin, Producer } from 'kafkajs'
-import { prepare } from '../../ops/local/demo/installation.ts'
+import { openTables } from '../../ops/local/demo/database.ts'
 import { localFolder } from '../../ops/local/paths.ts'
 import { topics } from '../../schemas/topics.ts'
 import { cryptoIntel } from '../../topologies/crypto-intel.ts'
@@ -18,6 +18,7 @@ import { Registry } from '../../workers/runtime/kafka/registry.ts'
 import { createLogger } from '../../workers/runtime/logger.ts'
 import { sequencePosition } from '../../workers/runtime/position.ts'
 import type { Guard } from '../../workers/runtime/test-switches.ts'
+import { prepare } from '../support/prepare.ts'
 import { eventually, freshDatabase, freshPrefix, servers, type FreshDatabase } from '../support/servers.ts'
 import { deleteTopic, endsOf } from '../support/topics.ts'
 import { audit, offsetDifferences } from './audit.ts'
@@ -100,7 +101,7 @@ export class Line {
       ...(without !== undefined && { CRYPTO_INTEL_TEST_SWITCH: without }),
       ...more,
     }
-    await prepare(env, () => {})
+    await prepare(env)
     const config = loadConfig({ ...env, LOG_LEVEL: 'silent' })
     const names = createNames(config.namespace)
     const kafka = createKafka(config, createLogger(config, 'line'))
@@ -149,6 +150,17 @@ export class Line {
     await deleteTopic(this.admin, this.names.topic(topic))
   }
 
+  /** @param from a table and a condition @returns how many rows there are */
+  async count(from: string): Promise<number> {
+    const tables = openTables(this.#database.url)
+    try {
+      const [row] = await tables.query<{ n: number }>(`SELECT count(*)::int AS n FROM ${from}`)
+      return row?.n ?? 0
+    } finally {
+      await tables.close()
+    }
+  }
+
   /** Takes everything of ours out of Redis at once. @returns how many keys there were */
   async emptyRedis(): Promise<number> {
     const redis = new Redis(this.#config.redisUrl)
@@ -162,7 +174,7 @@ export class Line {
 
   /** Makes the topic that was taken away anew. */
   async restore(): Promise<void> {
-    await prepare(this.#env, () => {})
+    await prepare(this.#env)
   }
 
   /** Resolves when every slot has stored that it stands at the end of its log. */
@@ -172,7 +184,7 @@ export class Line {
         const left = await this.#left()
         if (left.length > 0) throw new Error(left.join('; '))
       },
-      { timeoutMs: 40_000 },
+      { timeoutMs: 90_000 },
     )
   }
 

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { openTables, type Tables } from '../../ops/local/demo/database.ts'
-import { prepare } from '../../ops/local/demo/installation.ts'
 import { readSteps } from '../../ops/local/demo/readings.ts'
 import { startWorkers, type WorkerGroup, type Workers } from '../../ops/local/demo/workers.ts'
 import { cryptoIntel } from '../../topologies/crypto-intel.ts'
+import { prepare } from './prepare.ts'
 import { eventually, freshDatabase, freshPrefix, servers, type Servers } from './servers.ts'
 
 export interface TestPipeline {
@@ -50,7 +50,7 @@ export async function startTestPipeline(options: TestPipelineOptions): Promise<T
     SESSION_TIMEOUT_MS: '6000',
     ...more,
   }
-  await prepare(env, () => {})
+  await prepare(env)
   const workers = await startWorkers(cryptoIntel.name, groups, env, () => {}, namespace)
   const tables = openTables(database.url)
   const steps = groups.flatMap((group) => group.steps)
