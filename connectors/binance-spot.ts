@@ -2,17 +2,19 @@
 import { topics } from '../schemas/topics.ts'
 import { defineConnector, type Connector, type Context, type Micros } from '../workers/runtime/definitions.ts'
 import { FatalError, RetryableError } from '../workers/runtime/errors.ts'
-import { canonicalDecimal } from './market/decimal.ts'
+import { canonicalDecimal, isAmount } from './market/decimal.ts'
 import { compileLayout } from './market/frame-layout.ts'
 import { isPlausibleTime } from './market/plausible-time.ts'
 import { VenueRefusal, type RestClient } from './market/rest.ts'
 import { runFeeds } from './market/run-feeds.ts'
-import type { PageEnd } from './market/trade-sequence.ts'
 import {
+  isInvalid,
   usualTiming,
+  type InvalidTrade,
   type MarketEvent,
   type MarketTiming,
   type MarketVenue,
+  type TradePage,
   type VenueConnection,
   type VenueTrade,
 } from './market/venue.ts'
@@ -33,6 +35,8 @@ const WEIGHTS = { exchangeInfo: 20, trades: 25, aggTrades: 4 }
 const PAGE_LIMIT = 1_000
 /** Above this a time is in microseconds (as with timeUnit=MICROSECOND), below in milliseconds: year 5138 and 1973. */
 const MICROSECONDS_FROM = 1e14
+/** A venue's clock may be ahead of ours, but not by so much. */
+const MOST_AHEAD: Micros = 86_400_000_000
 
 /** Makes the connector; tests shorten its times. */
 export function binanceSpotConnector(timing: Partial<MarketTiming> = {}): Connector {
@@ -106,6 +110,7 @@ function readTrade(data: Fields, receivedAt: Micros): MarketEvent {
   const { s, t, p, q, T, E, m } = data
   const trade = toTrade(t, p, q, T, m, receivedAt)
   if (trade === undefined || typeof s !== 'string') return { kind: 'malformed' }
+  if (isInvalid(trade)) return { kind: 'malformed', symbol: s, trade }
   return { kind: 'trade', symbol: s, eventTime: isCount(E) ? micros(E) : trade.ts, trade }
 }
 
@@ -119,6 +124,8 @@ function readQuote(data: Fields, receivedAt: Micros): MarketEvent {
   if (typeof s !== 'string' || !isCount(u) || !bidPrice || !bidSize || !askPrice || !askSize) {
     return { kind: 'malformed' }
   }
+  const offered = isAmount(bidPrice) && isAmount(bidSize) && isAmount(askPrice) && isAmount(askSize)
+  if (!offered) return { kind: 'malformed' }
   return { kind: 'quote', symbol: s, quote: { updateId: u, receivedAt, bidPrice, bidSize, askPrice, askSize } }
 }
 
@@ -137,18 +144,22 @@ export function readUsualFrame(frame: Buffer, receivedAt: Micros): MarketEvent |
   const quote = quoteLayout(frame)
   if (quote !== undefined) {
     const { symbol, updateId, bidPrice, bidSize, askPrice, askSize } = quote
+    if (!(isAmount(bidPrice) && isAmount(bidSize) && isAmount(askPrice) && isAmount(askSize))) return undefined
     return { kind: 'quote', symbol, quote: { updateId, receivedAt, bidPrice, bidSize, askPrice, askSize } }
   }
   const trade = tradeLayout(frame)
   if (trade === undefined) return undefined
   const { symbol, id, price, size, eventTime, time, buyerIsMaker } = trade
   const ts = micros(time)
-  if (!isPlausibleTime(ts, receivedAt)) return undefined
+  if (!isAmount(price) || !isAmount(size) || !isPlausibleTime(ts, receivedAt)) return undefined
   const side = buyerIsMaker ? 'sell' : 'buy'
   return { kind: 'trade', symbol, eventTime: micros(eventTime), trade: { id, ts, receivedAt, side, price, size } }
 }
 
-/** @param buyerIsMaker true where the taker sold */
+/**
+ * @param buyerIsMaker true where the taker sold
+ * @returns undefined where it is not what the venue documents; an invalid trade where its values are none
+ */
 function toTrade(
   id: unknown,
   price: unknown,
@@ -156,16 +167,18 @@ function toTrade(
   time: unknown,
   buyerIsMaker: unknown,
   receivedAt: Micros,
-): VenueTrade | undefined {
-  const canonicalPrice = decimal(price)
-  const canonicalSize = decimal(size)
-  if (!isCount(id) || !isCount(time) || !canonicalPrice || !canonicalSize || typeof buyerIsMaker !== 'boolean') {
-    return undefined
-  }
+): VenueTrade | InvalidTrade | undefined {
+  if (!isCount(id) || id < 0 || typeof price !== 'string' || typeof size !== 'string') return undefined
+  if (!isCount(time) || typeof buyerIsMaker !== 'boolean') return undefined
   const ts = micros(time)
-  if (!isPlausibleTime(ts, receivedAt)) return undefined
-  const side = buyerIsMaker ? 'sell' : 'buy'
-  return { id, ts, receivedAt, side, price: canonicalPrice, size: canonicalSize }
+  const [canonicalPrice, canonicalSize] = [canonicalDecimal(price), canonicalDecimal(size)]
+  const invalid = (what: string, value: unknown): InvalidTrade => {
+    return { id, receivedAt, fault: `${JSON.stringify(value).slice(0, 40)} is no ${what}` }
+  }
+  if (canonicalPrice === undefined || !isAmount(canonicalPrice)) return invalid('price', price)
+  if (canonicalSize === undefined || !isAmount(canonicalSize)) return invalid('size', size)
+  if (!isPlausibleTime(ts, receivedAt)) return invalid('time of a trade', time)
+  return { id, ts, receivedAt, side: buyerIsMaker ? 'sell' : 'buy', price: canonicalPrice, size: canonicalSize }
 }
 
 /** @throws FatalError that names every watched symbol which the venue does not list */
@@ -197,11 +210,7 @@ async function listSymbols(rest: RestClient, watched: readonly string[]): Promis
  * `[{"id":28457,"price":"4.00000100","qty":"12.00000000","quoteQty":"48.000012","time":1499865549590,
  * "isBuyerMaker":true,"isBestMatch":true}]`
  */
-export async function tradesFrom(
-  rest: RestClient,
-  symbol: string,
-  id: number,
-): Promise<{ trades: readonly VenueTrade[]; end: PageEnd }> {
+export async function tradesFrom(rest: RestClient, symbol: string, id: number): Promise<TradePage> {
   const query = `symbol=${symbol}&limit=${PAGE_LIMIT}`
   let newest = false
   const rows = await getRows(rest, `/api/v3/historicalTrades?${query}&fromId=${id}`, WEIGHTS.trades).catch(
@@ -238,12 +247,6 @@ async function getRows(rest: RestClient, path: string, weight: number): Promise<
 }
 
 type Fields = Readonly<Record<string, unknown>>
-
-const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
-const decimal = (value: unknown): string | undefined =>
-  typeof value === 'string' ? canonicalDecimal(value) : undefined
-const micros = (time: number): Micros => (time < MICROSECONDS_FROM ? time * 1000 : time)
 
 function parse(text: string): unknown {
   try {

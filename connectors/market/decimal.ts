@@ -1,5 +1,6 @@
 /** Canonical decimal strings: one text per number, exact as the venue gave it. */
 
+const MINUS = 45
 const ZERO = 48
 const NINE = 57
 const POINT = 46
@@ -28,6 +29,13 @@ export function canonicalDecimal(text: string): string | undefined {
   if (end === point + 1) end = point
   return end === length ? text : text.slice(0, end)
 }
+
+/** What a price or a size of a topic may have: digits without end say nothing. */
+const longestAmount = 80
+
+/** @returns whether a canonical decimal is a price or a size: above zero, and not of hundreds of digits. */
+export const isAmount = (canonical: string): boolean =>
+  canonical !== '0' && canonical.charCodeAt(0) !== MINUS && canonical.length <= longestAmount
 
 /** Signs, exponents and leading zeros, which no venue sends often. */
 function expand(text: string): string | undefined {

@@ -172,6 +172,7 @@ class Group {
       ...settings,
       tradesFrom: (id) => venue.tradesFrom(rest, venueSymbol, id),
       firstTradeSince: (time) => venue.firstTradeSince(rest, venueSymbol, time),
+      malformed: (fault) => this.#countMalformed(fault),
       mute: (reason) => this.#stream.renew(reason),
       signal,
     })
@@ -199,20 +200,23 @@ class Group {
       case 'refused':
         return this.#options.session.context.log.error({ reason: event.reason }, 'the venue refused a subscription')
       case 'malformed':
-        return this.#countMalformed(bytes, receivedAt)
+        // Where it may be history's too, it is counted when its turn comes.
+        if (event.trade === undefined) this.#countMalformed(bytes.toString('utf8', 0, 200))
+        else this.#feeds.get(event.symbol ?? '')?.trades.live(event.trade)
+        return
       case 'other':
     }
   }
 
-  #countMalformed(bytes: Buffer, now: Micros): void {
+  #countMalformed(example: string): void {
+    const { session, venue } = this.#options
+    const { log, metrics } = session.context
     this.#malformed++
+    metrics.malformed.inc({ connector: venue.name })
+    const now = session.context.now()
     if (now - this.#warnedAt < WARN_EVERY) return
     this.#warnedAt = now
-    const { log } = this.#options.session.context
-    log.warn(
-      { frames: this.#malformed, example: bytes.toString('utf8', 0, 200) },
-      'frames that are not what the venue documents',
-    )
+    log.warn({ frames: this.#malformed, example }, 'frames that are not what the venue documents')
   }
 
   async #tick(): Promise<void> {

@@ -7,8 +7,15 @@ import { GrowingNumber } from '../../workers/runtime/growing-number.ts'
 import { sequencePositions } from '../../workers/runtime/position.ts'
 import type { FeedStatusWriter } from './feed-status.ts'
 import { VenueRefusal } from './rest.ts'
-import { TradeSequence, type PageEnd } from './trade-sequence.ts'
-import type { MarketTiming, VenueClock, VenueTrade } from './venue.ts'
+import { TradeSequence } from './trade-sequence.ts'
+import {
+  isInvalid,
+  type InvalidTrade,
+  type MarketTiming,
+  type TradePage,
+  type VenueClock,
+  type VenueTrade,
+} from './venue.ts'
 import { backoffMs, Bell, sleep } from './waiting.ts'
 
 export interface TradeFeedOptions {
@@ -23,8 +30,10 @@ export interface TradeFeedOptions {
   /** How far back to begin where there is none. */
   readonly lookback: Micros
   readonly staleAfter: Micros
-  readonly tradesFrom: (id: number) => Promise<{ trades: readonly VenueTrade[]; end: PageEnd }>
+  readonly tradesFrom: (id: number) => Promise<TradePage>
   readonly firstTradeSince: (time: Micros) => Promise<number | undefined>
+  /** A trade was left out, once for its id. */
+  readonly malformed: (fault: string) => void
   /** The stream does not deliver trades that exist. */
   readonly mute: (reason: string) => void
   readonly signal: AbortSignal
@@ -39,7 +48,7 @@ const STRAGGLE: Micros = 200_000
 
 export class TradeFeed {
   readonly #options: TradeFeedOptions
-  readonly #sequence: TradeSequence<VenueTrade>
+  readonly #sequence: TradeSequence<VenueTrade | InvalidTrade>
   readonly #key: string
   readonly #origin: string
   readonly #lane: Lane<MarketTrade>
@@ -78,7 +87,7 @@ export class TradeFeed {
   }
 
   /** A trade from the stream. */
-  live(trade: VenueTrade): void {
+  live(trade: VenueTrade | InvalidTrade): void {
     const hadMissing = this.#sequence.missing
     const congested = this.#options.session.congested()
     const verdict = congested ? this.#sequence.skip(trade.id) : this.#sequence.live(trade)
@@ -235,8 +244,9 @@ export class TradeFeed {
     this.#behind = undefined
   }
 
-  #emit(trade: VenueTrade): void {
-    const { venue, symbol } = this.#options
+  #emit(trade: VenueTrade | InvalidTrade): void {
+    const { venue, symbol, malformed } = this.#options
+    if (isInvalid(trade)) return malformed(`trade ${trade.id} of ${symbol}: ${trade.fault}`)
     const { id, ts, receivedAt, side, price, size } = trade
     this.#lastTs = Math.max(this.#lastTs, Math.min(ts, receivedAt))
     const tradeId = this.#tradeIds.text(id)

@@ -15,6 +15,15 @@ export interface VenueTrade extends Numbered {
   readonly size: string
 }
 
+/** A trade whose price, size or time is none: its id counts as seen, and it does not go out. */
+export interface InvalidTrade extends Numbered {
+  readonly receivedAt: Micros
+  /** What is wrong, in words. */
+  readonly fault: string
+}
+
+export const isInvalid = (trade: VenueTrade | InvalidTrade): trade is InvalidTrade => 'fault' in trade
+
 export interface VenueQuote {
   /** Grows with each change of the book. */
   readonly updateId: number
@@ -35,7 +44,13 @@ export type MarketEvent =
   | { readonly kind: 'refused'; readonly reason: string }
   /** An acknowledgement, or a stream that nobody asked for. */
   | { readonly kind: 'other' }
-  | { readonly kind: 'malformed' }
+  /** It is not what the venue documents, or holds an invalid trade. */
+  | { readonly kind: 'malformed'; readonly symbol?: string; readonly trade?: InvalidTrade }
+
+export interface TradePage {
+  readonly trades: readonly (VenueTrade | InvalidTrade)[]
+  readonly end: PageEnd
+}
 
 export interface VenueConnection {
   readonly url: string
@@ -53,7 +68,7 @@ export interface MarketVenue {
   /** @param frame the bytes as they came, valid only during the call */
   read(frame: Buffer, receivedAt: Micros): MarketEvent
   /** Trades from an id on, ids rising; 'end' where there were no more. */
-  tradesFrom(rest: RestClient, symbol: string, id: number): Promise<{ trades: readonly VenueTrade[]; end: PageEnd }>
+  tradesFrom(rest: RestClient, symbol: string, id: number): Promise<TradePage>
   /** Id of the first trade at or after a time; undefined where there is none. */
   firstTradeSince(rest: RestClient, symbol: string, time: Micros): Promise<number | undefined>
   readonly restUrl: string

@@ -108,7 +108,7 @@ function recordAndEncode(frames: readonly Buffer[]): number {
   const quotes = new QuoteFeed(session, venue, symbol, 1, clock)
   const nothing = () => Promise.resolve({ trades: [], end: 'end' as const })
   const firstTradeSince = () => Promise.resolve(undefined)
-  const trades = new TradeFeed({ session, venue, symbol, status, clock, timing: usualTiming, lastTrade: undefined, lookback: 0, staleAfter: 60_000_000, tradesFrom: nothing, firstTradeSince, mute: () => {}, signal }) // prettier-ignore
+  const trades = new TradeFeed({ session, venue, symbol, status, clock, timing: usualTiming, lastTrade: undefined, lookback: 0, staleAfter: 60_000_000, tradesFrom: nothing, firstTradeSince, malformed: () => {}, mute: () => {}, signal }) // prettier-ignore
   const feeds = new Map([['BTCUSDT', { trades, quotes }]])
   for (const frame of frames) {
     const receivedAt = context.now()

@@ -103,6 +103,11 @@ function edgeMetrics(counter: CounterOf, gauge: GaugeOf, histogram: HistogramOf)
     feedStaleness: gauge('feed_staleness_seconds', 'Time since the feed brought anything', 'feed'),
     clockSkew: gauge('clock_skew_seconds', "The feed's clock minus ours", 'feed'),
     reconnects: counter('reconnects_total', 'Connections opened again', 'connector'),
+    malformed: counter(
+      'malformed_total',
+      'Frames and trades left out because they are not what the venue documents',
+      'connector',
+    ),
     gaps: counter('gaps_total', 'Gaps found in a feed', 'feed'),
     reorgDepth: histogram('reorg_depth_blocks', 'Blocks that a reorganisation removed', blocks, 'chain'),
     rpcErrors: counter('rpc_errors_total', 'Failed RPC calls', 'provider', 'code'),
