@@ -35,8 +35,6 @@ const WEIGHTS = { exchangeInfo: 20, trades: 25, aggTrades: 4 }
 const PAGE_LIMIT = 1_000
 /** Above this a time is in microseconds (as with timeUnit=MICROSECOND), below in milliseconds: year 5138 and 1973. */
 const MICROSECONDS_FROM = 1e14
-/** A venue's clock may be ahead of ours, but not by so much. */
-const MOST_AHEAD: Micros = 86_400_000_000
 
 /** Makes the connector; tests shorten its times. */
 export function binanceSpotConnector(timing: Partial<MarketTiming> = {}): Connector {
@@ -247,6 +245,12 @@ async function getRows(rest: RestClient, path: string, weight: number): Promise<
 }
 
 type Fields = Readonly<Record<string, unknown>>
+
+const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
+const decimal = (value: unknown): string | undefined =>
+  typeof value === 'string' ? canonicalDecimal(value) : undefined
+const micros = (time: number): Micros => (time < MICROSECONDS_FROM ? time * 1000 : time)
 
 function parse(text: string): unknown {
   try {

@@ -2,10 +2,11 @@
  * The contracts: what a topic, a connector, a processor, a sink and a topology are.
  *
  * Glossary. A *step* is a connector, processor or sink. A *slot* is one partition of one input topic of one step: the
- * unit of assignment, state and checkpoint. An *origin* is one writer's sequence, a *position* a place in it. A record is *ahead* whose time is too far beyond its append time. A *mark*
- * is a message without a value that says how far an origin's time has come. *Stream time* is how far event time has
- * come, for an origin or a key. A *pending* input belongs to a block that is not final yet; *standing* outputs are those that a key's
- * pending inputs have led to. A *feed* is what replicas of a connector share: a symbol's stream, a chain.
+ * unit of assignment, state and checkpoint. An *origin* is one writer's sequence, a *position* a place in it. A record
+ * is *ahead* whose time is too far beyond its append time. A *mark* is a message without a value that says how far an
+ * origin's time has come. *Stream time* is how far event time has come, for an origin or a key. A *pending* input
+ * belongs to a block that is not final yet; *standing* outputs are those that a key's pending inputs have led to. A
+ * *feed* is what replicas of a connector share: a symbol's stream, a chain.
  */
 import type { Logger } from 'pino'
 import type { Watch } from './watch.ts'
@@ -55,7 +56,7 @@ export interface Place<Settings> {
   readonly topic: string
   /** The record's key, which is the state's. */
   readonly key: string
-  /** Stream time of the key: how far its origin has come, where several write it the least of them; it never goes back. */
+  /** Stream time of the key: how far its origin has come, and where several write it the least of them. */
   readonly time: Micros
   /** What `settings` made of the watch file when the record was first processed; at a timer, the key's newest unfinalized record. */
   readonly settings: Settings

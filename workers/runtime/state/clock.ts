@@ -21,11 +21,11 @@ export interface Clock {
   /** Whether an origin's clock is part of this one. */
   has(clock: OriginClock): boolean
   /** Stream time where the clock of one origin has come to `time` with the record that is being taken. */
-  at(clock: OriginClock, time: Micros): Micros
+  timeWith(clock: OriginClock, time: Micros): Micros
   /** The block that made timers of `time` due, for records that follow from time alone. */
   blockAt(time: Micros): number | null
-  /** Remembers that a key wants to be woken; a wish that was replaced is passed over when it comes up. */
-  wish(time: Micros, key: string): void
+  /** Sets a key's timer; one that it replaces is passed over when it comes up. */
+  setTimer(time: Micros, key: string): void
 }
 
 export interface StoredClock {
@@ -37,7 +37,7 @@ export interface StoredClock {
   /** Number and time of each block since the finalized one. */
   readonly blocks: readonly (readonly [block: number, time: Micros])[]
   /** Clocks that share a key with this one: name, and what `Peer` says of each. */
-  readonly peers?: readonly (readonly [name: string, seen: Micros, left: Micros])[]
+  readonly peers?: readonly (readonly [name: string, atMove: Micros, atReturn: Micros])[]
 }
 
 /** How far another clock of a key may advance while one stands still, before that one no longer holds the key back. */
@@ -46,9 +46,9 @@ export const idleAfter: Micros = 10_000_000
 /** Another clock that writes a key of this one. */
 interface Peer {
   /** How far it had come when this clock moved last. */
-  seen: Micros
+  atMove: Micros
   /** How far it had come when this clock moved on after it had been idle; -1 where it never was. */
-  left: Micros
+  atReturn: Micros
 }
 
 /** Blocks by which finality must have moved to be passed on to the readers of what a step writes. */
@@ -61,8 +61,8 @@ export class OriginClock implements Clock {
   finalizedHorizon: Micros
   changed = false
   readonly timers = new Timers()
-  /** When to see whether a key that this clock shares is due, since another clock may be idle by then. */
-  readonly looks = new Timers()
+  /** When to check whether the timer of a key that this clock shares is due, since another clock may be idle by then. */
+  readonly idleChecks = new Timers()
   #told: number
   readonly #blocks: [block: number, time: Micros][]
   readonly #peers = new Map<OriginClock, Peer>()
@@ -80,7 +80,10 @@ export class OriginClock implements Clock {
     const { horizon, finalized, finalizedHorizon } = this
     const stored = { horizon, finalized, finalizedHorizon, told: this.#told, blocks: this.#blocks }
     if (this.#peers.size === 0) return stored
-    return { ...stored, peers: [...this.#peers].map(([{ name }, { seen, left }]) => [name, seen, left] as const) }
+    return {
+      ...stored,
+      peers: [...this.#peers].map(([{ name }, { atMove, atReturn }]) => [name, atMove, atReturn] as const),
+    }
   }
 
   get newest(): this {
@@ -95,18 +98,18 @@ export class OriginClock implements Clock {
     return clock === this
   }
 
-  at(_clock: OriginClock, time: Micros): Micros {
+  timeWith(_clock: OriginClock, time: Micros): Micros {
     return Math.max(this.horizon, time)
   }
 
-  wish(time: Micros, key: string): void {
+  setTimer(time: Micros, key: string): void {
     this.timers.add(time, key)
   }
 
   /** Takes note of a clock that writes a key of this one. */
-  meet(clock: OriginClock, seen: Micros = clock.horizon, left: Micros = -1): void {
+  addPeer(clock: OriginClock, atMove: Micros = clock.horizon, atReturn: Micros = -1): void {
     if (clock === this || this.#peers.has(clock)) return
-    this.#peers.set(clock, { seen, left })
+    this.#peers.set(clock, { atMove, atReturn })
     this.changed = true
   }
 
@@ -118,18 +121,19 @@ export class OriginClock implements Clock {
   /** How far the other must come for this clock to count as idle, if it stands still. Who only catches up leaves none behind. */
   idleAt(clock: OriginClock): Micros {
     const peer = this.#peers.get(clock)
-    return peer === undefined ? Infinity : Math.max(peer.seen, this.horizon) + idleAfter
+    return peer === undefined ? Infinity : Math.max(peer.atMove, this.horizon) + idleAfter
   }
 
   /** How far the other had come when this clock moved on after it had been idle; -1 where it never was. */
-  leftAt(clock: OriginClock): Micros {
-    return this.#peers.get(clock)?.left ?? -1
+  horizonAtReturn(clock: OriginClock): Micros {
+    return this.#peers.get(clock)?.atReturn ?? -1
   }
 
   /** Moves time forward. */
   reach(horizon: Micros): void {
-    if (horizon <= this.horizon) return
-    if (this.#peers.size > 0) this.#look()
+    // No number moves nothing.
+    if (!(horizon > this.horizon)) return
+    if (this.#peers.size > 0) this.#notePeers()
     this.horizon = horizon
     this.changed = true
   }
@@ -151,7 +155,7 @@ export class OriginClock implements Clock {
     while ((this.#blocks.at(-1)?.[0] ?? -1) > block) this.#blocks.pop()
     this.horizon = horizon
     this.changed = true
-    for (const clock of this.#peers.keys()) clock.#takeBack(this)
+    for (const clock of this.#peers.keys()) clock.#setPeerBack(this)
   }
 
   /** Blocks up to `block` cannot be removed any more. */
@@ -174,18 +178,18 @@ export class OriginClock implements Clock {
   }
 
   /** Before it moves, sees how far the others have come. */
-  #look(): void {
+  #notePeers(): void {
     for (const [clock, peer] of this.#peers) {
-      if (this.isIdleBeside(clock)) peer.left = clock.horizon
-      peer.seen = clock.horizon
+      if (this.isIdleBeside(clock)) peer.atReturn = clock.horizon
+      peer.atMove = clock.horizon
     }
   }
 
-  #takeBack(clock: OriginClock): void {
+  #setPeerBack(clock: OriginClock): void {
     const peer = this.#peers.get(clock)
     if (peer === undefined) return
-    peer.seen = Math.min(peer.seen, clock.horizon)
-    peer.left = Math.min(peer.left, clock.horizon)
+    peer.atMove = Math.min(peer.atMove, clock.horizon)
+    peer.atReturn = Math.min(peer.atReturn, clock.horizon)
     this.changed = true
   }
 }

@@ -17,7 +17,7 @@ export class Clocks {
     })
     for (const [clock] of clocks) this.#clocks.set(clock.name, clock)
     for (const [clock, { peers = [] }] of clocks)
-      for (const [name, seen, left] of peers) clock.meet(this.of(name), seen, left)
+      for (const [name, atMove, atReturn] of peers) clock.addPeer(this.of(name), atMove, atReturn)
     for (const [clock] of clocks) clock.changed = false
   }
 

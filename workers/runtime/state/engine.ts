@@ -97,7 +97,7 @@ export class Engine {
     // Beside a clock that has not come to the key before, the others may be idle.
     if (entry.clock !== clock && this.#timers.isDue(entry)) this.#wake(entry, key)
     this.#dirty.add(key)
-    const time = entry.clock.at(clock, Math.min(record.ts, latest))
+    const time = entry.clock.timeWith(clock, Math.min(record.ts, latest))
     const { horizon } = entry.clock
     const { offset } = this.#outlet
     const input: Input = { topic, key, clock: again ? undefined : clock.name, record, horizon, time, offset }
@@ -288,6 +288,6 @@ export class Engine {
     }
     this.#entries.set(key, entry)
     // The step may have been mended.
-    if (entry.cell.wake !== null) clock.wish(entry.cell.wake, key)
+    if (entry.cell.wake !== null) clock.setTimer(entry.cell.wake, key)
   }
 }

@@ -23,7 +23,7 @@ export class KeyTimers<Entry extends Timed> {
 
   /** Sets the timer that a key asks for. One that has thrown waits for the key's next record. */
   set({ cell, clock }: Timed, key: string): void {
-    if (cell.wake !== null && cell.wake !== cell.failed) clock.wish(cell.wake, key)
+    if (cell.wake !== null && cell.wake !== cell.failed) clock.setTimer(cell.wake, key)
   }
 
   /** Whether a timer of the key has come up, but has not run. */
@@ -34,29 +34,34 @@ export class KeyTimers<Entry extends Timed> {
   /** Moves a clock forward, from one timer to the next, so that none finds a time that is later than its own. */
   advance(clock: OriginClock, horizon: Micros): void {
     const until = Math.max(horizon, clock.horizon)
-    const { timers, looks } = clock
-    for (let next = Math.min(timers.next, looks.next); next <= until; next = Math.min(timers.next, looks.next)) {
+    const { timers, idleChecks } = clock
+    for (
+      let next = Math.min(timers.next, idleChecks.next);
+      next <= until;
+      next = Math.min(timers.next, idleChecks.next)
+    ) {
       clock.reach(next)
-      for (let look = looks.take(next); look !== undefined; look = looks.take(next)) this.#look(clock, look.key)
+      for (let check = idleChecks.take(next); check !== undefined; check = idleChecks.take(next))
+        this.#checkIdle(clock, check.key)
       const timer = timers.take(next)
-      if (timer !== undefined) this.#come(clock, timer)
+      if (timer !== undefined) this.#reached(clock, timer)
     }
     clock.reach(horizon)
   }
 
   /** A clock has come so far that another may no longer hold a key back. */
-  #look(clock: OriginClock, key: string): void {
+  #checkIdle(clock: OriginClock, key: string): void {
     const entry = this.#keys.get(key)
     if (entry?.clock.has(clock)) this.set(entry, key)
   }
 
   /** A clock has come to a key's timer. It may have been replaced, and other clocks of the key may not have come to it. */
-  #come(clock: OriginClock, { time, key }: Timer): void {
+  #reached(clock: OriginClock, { time, key }: Timer): void {
     const entry = this.#keys.get(key)
     if (entry === undefined || entry.cell.wake !== time || !entry.clock.has(clock)) return
     const shared = entry.clock instanceof SharedClock ? entry.clock : undefined
     if (shared === undefined) return this.#run(entry, key)
-    if (shared.horizon < time) return shared.wish(time, key)
-    shared.standAt(time, () => this.#run(entry, key))
+    if (shared.horizon < time) return shared.setTimer(time, key)
+    shared.runUpTo(time, () => this.#run(entry, key))
   }
 }

@@ -69,7 +69,7 @@ export class SharedClock implements Clock {
     return this.#clocks.includes(clock)
   }
 
-  at(clock: OriginClock, time: Micros): Micros {
+  timeWith(clock: OriginClock, time: Micros): Micros {
     return this.#time(clock, time)
   }
 
@@ -83,20 +83,20 @@ export class SharedClock implements Clock {
   }
 
   /** Hangs a timer on every clock by which it may become due: those that have not come to it, and those that may leave others idle. */
-  wish(time: Micros, key: string): void {
+  setTimer(time: Micros, key: string): void {
     const late = this.#clocks.filter((clock) => clock.horizon < time && !this.#isIdle(clock))
     for (const clock of this.#clocks) {
       if (clock.horizon < time || late.length === 0) {
         clock.timers.add(time, key)
         continue
       }
-      const look = Math.min(...late.map((other) => other.idleAt(clock)))
-      if (!clock.looks.has(look, key)) clock.looks.add(look, key)
+      const check = Math.min(...late.map((other) => other.idleAt(clock)))
+      if (!clock.idleChecks.has(check, key)) clock.idleChecks.add(check, key)
     }
   }
 
   /** Runs the key's timers up to `time`. */
-  standAt(time: Micros, run: () => void): void {
+  runUpTo(time: Micros, run: () => void): void {
     this.#floor = this.#time(undefined, 0)
     this.#limit = time
     run()
@@ -124,8 +124,8 @@ export class SharedClock implements Clock {
 
   #add(clock: OriginClock): void {
     for (const other of this.#clocks) {
-      other.meet(clock)
-      clock.meet(other)
+      other.addPeer(clock)
+      clock.addPeer(other)
     }
     this.#clocks.push(clock)
   }
@@ -140,16 +140,16 @@ export class SharedClock implements Clock {
     for (const clock of this.#clocks) {
       const come = clock === speaker && time > clock.horizon ? time : clock.horizon
       if (come < least && !this.#isIdle(clock)) least = come
-      floor = Math.max(floor, this.#left(clock))
+      floor = Math.max(floor, this.#leastAtReturn(clock))
     }
     // The clock that has come furthest is not idle.
     return Math.max(floor, least)
   }
 
   /** The least that the others had come to when a clock moved on after all of them had left it behind. */
-  #left(clock: OriginClock): Micros {
+  #leastAtReturn(clock: OriginClock): Micros {
     let least = Infinity
-    for (const other of this.#clocks) if (other !== clock) least = Math.min(least, clock.leftAt(other))
+    for (const other of this.#clocks) if (other !== clock) least = Math.min(least, clock.horizonAtReturn(other))
     return least === Infinity ? -1 : least
   }
 }
