@@ -42,6 +42,33 @@ describe('stream time', () => {
     }
   })
 
+  it.each([0, 1])(
+    'of two feeds that write a key is the lesser, until one has been silent for ten seconds',
+    (restartEvery) => {
+      const driver = createDriver({ steps: [buildCandles, measureMarketRisk], batch: 1, restartEvery })
+      const [live, quiet] = ['live', 'quiet']
+      driver.send(topics.marketTrades, trade(1, noon, 100), { origin: live })
+      driver.send(topics.marketTrades, trade(2, noon + 5, 101), { origin: quiet })
+      driver.mark(topics.marketTrades, btc, live, noon + 9 * second)
+      expect(candlesOf(driver)).toEqual([])
+      driver.mark(topics.marketTrades, btc, live, noon + 11 * second)
+      expect(candlesOf(driver)).toEqual(['BTC-USDT 1s 2'])
+      driver.mark(topics.marketTrades, btc, live, noon + 2 * minute)
+      expect(candlesOf(driver)).toEqual(['BTC-USDT 1s 2', 'BTC-USDT 1m 2'])
+      expect(driver.read(topics.riskMarkets)).toHaveLength(1)
+      // It speaks again: below the key's time it is late, and above it holds the key back.
+      driver.send(topics.marketTrades, trade(3, noon + minute, 102), { origin: quiet })
+      // The minute is still open.
+      expect(driver.faults.map(({ step, code }) => `${step} ${code}`)).toEqual(['build-candles late'])
+      driver.send(topics.marketTrades, trade(4, noon + 2 * minute + second, 103), { origin: quiet })
+      driver.mark(topics.marketTrades, btc, live, noon + 2 * minute + 8 * second)
+      expect(candlesOf(driver)).toHaveLength(2)
+      driver.mark(topics.marketTrades, btc, quiet, noon + 2 * minute + 8 * second)
+      expect(candlesOf(driver).slice(2)).toEqual(['BTC-USDT 1s 1'])
+      expect(driver.faults).toHaveLength(1)
+    },
+  )
+
   it('is that of each key: a feed far ahead makes no other late', () => {
     const driver = createDriver({ steps: [buildCandles, measureMarketRisk] })
     driver.send(topics.marketTrades, ethTrade(1, noon + 60 * minute))
