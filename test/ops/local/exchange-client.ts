@@ -65,7 +65,7 @@ export function asObject(value: unknown): Json {
 }
 
 /** Waits until a condition holds. */
-export async function eventually(holds: () => boolean, what: string, ms = 10_000): Promise<void> {
+export async function eventually(holds: () => boolean, what: string, ms = 25_000): Promise<void> {
   const until = performance.now() + ms
   while (!holds()) {
     if (performance.now() > until) throw new Error(`not within ${ms} ms: ${what}`)

@@ -33,7 +33,7 @@ function fail({ tradeId, ts }: MarketTrade): void {
   if (tradeId === 'throws') throw new Error('an id that is none')
   if (tradeId === 'loops') for (;;);
   const hoard: number[][] = []
-  while (tradeId === 'grows') hoard.push(Array<number>(100_000).fill(ts))
+  while (tradeId === 'grows') hoard.push(Array<number>(1_000_000).fill(ts))
 }
 
 export const tally = tallyCalled('tally', import.meta.url, fail)
