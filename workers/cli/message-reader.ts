@@ -18,7 +18,9 @@ export class MessageReader<T extends object> {
 
   constructor(topic: Topic<T>, registry: Registry) {
     this.#registry = registry
-    this.#decoder = new Decoder(topic)
+    // People want to see what is there, whether its values mean something or not.
+    const { check: _, ...unchecked } = topic
+    this.#decoder = new Decoder(unchecked)
   }
 
   async read({ headers, value }: Pick<KafkaMessage, 'headers' | 'value'>): Promise<Content<T>> {

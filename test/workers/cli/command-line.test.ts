@@ -51,7 +51,7 @@ describe('the command line', () => {
 
   it.each([
     [['nothing-like-it'], /^unknown command nothing-like-it: there are: run, check, graph, /],
-    [['dlq'], /^npm start -- dlq needs a command: there are: list, show, redrive$/],
+    [['dlq'], /^npm start -- dlq needs a command: there are: list, count, show, redrive, skip, accept$/],
     [['check', '--nothing'], /^unknown option '--nothing': see npm start -- check --help$/],
     [['run'], /^missing required argument 'topology': see npm start -- run --help$/],
     [

@@ -185,13 +185,13 @@ describe('operating a running pipeline', () => {
     const list = await run('dlq list --step timescale-trades')
     expect(list).toHaveLength(4)
     expect(list[1]).toContain(`timescale-trades:market.trades.v1:${partition}:4:poison`)
-    expect(list[2]).toContain(`timescale-trades:market.trades.v1:${partition}:5:rejected`)
+    expect(list[2]).toContain(`timescale-trades:market.trades.v1:${partition}:5:poison`)
     expect(list[3]).toBe('2 of 2 dead letters')
     expect(
-      JSON.parse((await run(`dlq show timescale-trades:market.trades.v1:${partition}:5:rejected`)).join('')),
+      JSON.parse((await run(`dlq show timescale-trades:market.trades.v1:${partition}:5:poison`)).join('')),
     ).toMatchObject({
       step: 'timescale-trades',
-      code: 'refused',
+      code: 'invalid',
       topic: 'market.trades.v1',
       origin,
       key,
@@ -235,10 +235,11 @@ describe('operating a running pipeline', () => {
   it('dlq count tells how many there are of each kind', async () => {
     const counts = (await run('dlq count --json')).map((line): unknown => JSON.parse(line))
     expect(counts).toMatchObject([
+      { step: 'build-candles', code: 'invalid', letters: 1 },
       { step: 'build-candles', code: 'undecodable', letters: 1 },
-      { step: 'build-candles', letters: 1 },
+      { step: 'timescale-trades', code: 'invalid', letters: 1 },
       { step: 'timescale-trades', code: 'undecodable', letters: 1 },
-      { step: 'timescale-trades', reason: 'rejected', code: 'refused', letters: 3 },
+      { step: 'timescale-trades', reason: 'rejected', code: 'refused', letters: 2 },
     ])
   })
 
