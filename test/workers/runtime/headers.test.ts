@@ -194,7 +194,6 @@ describe('a task', () => {
     const more = { origin: 'one more', position }
     expect([positions.fault(more), positions.accept(more)]).toEqual(['origin: it is new, and 10000 are known', false])
     expect(positions.accept({ origin: 'o3', position: sequencePosition(8) })).toBe(true)
-    expect(positions.accept({ origin: 'dlq:0:17', position })).toBe(true)
     expect(new Map(positions.changes()).has('one more')).toBe(false)
   })
 })

@@ -21,7 +21,7 @@ describe('createMetrics', () => {
     )
     expect(own.length).toBeGreaterThan(25)
     for (const { name, help } of own) {
-      expect(name).toMatch(/_(total|seconds|records|bytes|blocks|partitions|generation)$/)
+      expect(name).toMatch(/_(total|seconds|records|bytes|blocks|partitions|units|generation)$/)
       expect(help.length).toBeGreaterThan(5)
     }
   })

@@ -8,6 +8,7 @@ import { FrameWriter } from '../../../../workers/runtime/packing.ts'
 import { packRecord, readOutputs, SlotTask, type TaskResult } from '../../../../workers/runtime/slot-task.ts'
 import { emptyBlock } from '../../../connectors/evm/recordings.ts'
 import { schemaIds } from '../../../support/driver.ts'
+import { noon } from '../../records.ts'
 import { matchOf } from './chain-slot.ts'
 
 interface Variant {
@@ -61,13 +62,13 @@ class Slot {
 
   run(number: number, { hash = `0x${number}`, removed = false, finalized = 0, origin = 'evm:1' }): TaskResult {
     const id = `1:${hash}`
-    const record = emptyBlock({ id, block: number, blockHash: hash, ts: number * 1_000_000, removed, finalized })
+    const record = emptyBlock({ id, block: number, blockHash: hash, ts: noon + number * 1_000_000, removed, finalized })
     const frames = new FrameWriter()
     packRecord(
       frames,
       this.#offset++,
       0,
-      number * 1_000_000,
+      noon + number * 1_000_000,
       Buffer.from('1'),
       encoder.encode(topics.chainBlocks, record),
     )
