@@ -79,7 +79,7 @@ describe('a thread that is ended', () => {
       const value = (price: number): Buffer => new Encoder(schemaIds).encode(marketTrades, trade(1, noon, price))
       packRecord(frames, 7, 0, noon, Buffer.from('key'), value(1))
       const mark = { origin: 'o', time: noon + 20, block: null, finalized: null, removed: false }
-      if (required) packMark(frames, 8, 0, noon, mark)
+      if (required) packMark(frames, 8, 0, noon + 20, mark)
       else packRecord(frames, 8, 0, noon, Buffer.from('key'), value(2))
       const schemas: [number, string][] = [[schemaIds.get(marketTrades.name) ?? 0, schemaText(marketTrades.name)]]
       const run = own.run({ op: 'run', slot, task: frames.finish(), origins: ['o'], schemas })
