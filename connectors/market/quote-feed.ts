@@ -1,6 +1,6 @@
 /**
  * Sends a feed's best bid and offer. While the broker is slow only the latest is kept, and before the venue has told a time on
- * the connection too: the quote has none of its own, and the machine's clock enters no record.
+ * the connection too: the quote has none of its own, and the machine's clock does no more than bound it.
  */
 import { topics } from '../../schemas/topics.ts'
 import type { MarketQuote } from '../../schemas/types.ts'
