@@ -51,7 +51,8 @@ const checkMs = 1_000
 
 interface Answer {
   readonly status: number
-  readonly text: string
+  /** Lines; as bytes where several answers share them. */
+  readonly text: string | Buffer
   readonly type?: string
 }
 
@@ -139,8 +140,11 @@ function boundConnections(server: Server, most: number): void {
   /** In the order of their last request. */
   const open = new Set<Socket>()
   server.on('connection', (socket: Socket) => {
-    const [oldest] = open
-    if (open.size >= most) oldest?.destroy()
+    for (const oldest of open) {
+      if (open.size < most) break
+      open.delete(oldest)
+      oldest.destroy()
+    }
     open.add(socket)
     socket.once('close', () => open.delete(socket))
   })
@@ -149,13 +153,13 @@ function boundConnections(server: Server, most: number): void {
   })
 }
 
-/** Those who ask while a text is made get the same. @returns asks for it; rejects where it is not there in time */
-function sharedText(make: () => Promise<string>, withinMs: number): () => Promise<string> {
-  let making: Promise<string> | undefined
+/** Those who ask while a text is made get the same bytes. @returns asks for them; rejects where they are not there in time */
+function sharedText(make: () => Promise<string>, withinMs: number): () => Promise<Buffer> {
+  let making: Promise<Buffer> | undefined
   return () => {
-    making ??= new Promise<string>((resolve, reject) => {
+    making ??= new Promise<Buffer>((resolve, reject) => {
       const late = setTimeout(() => reject(new Error(`the metrics were not there after ${withinMs} ms`)), withinMs)
-      const made = async (): Promise<string> => make()
+      const made = async (): Promise<Buffer> => Buffer.from(await make())
       void made()
         .then(resolve, reject)
         .finally(() => clearTimeout(late))
@@ -193,6 +197,6 @@ function send({ headers }: IncomingMessage, response: ServerResponse, answer: An
   // What no answer depends on is not read.
   const body = headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0
   if (body) response.setHeader('connection', 'close')
-  const bytes = Buffer.from(`${text.trimEnd()}\n`)
+  const bytes = typeof text === 'string' ? Buffer.from(`${text.trimEnd()}\n`) : text
   response.writeHead(status, { 'content-type': type, 'content-length': bytes.length }).end(bytes)
 }
